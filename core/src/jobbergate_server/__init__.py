@@ -1,0 +1,73 @@
+"""The REST API of Jobbergate: a small aiohttp core, and a plugin for every resource.
+
+Everything that a plugin's author imports is here.
+"""
+
+from importlib.metadata import version
+
+__version__ = version("jobbergate-server")
+
+from jobbergate_server import fields
+from jobbergate_server.database import delete_row, find, now
+from jobbergate_server.errors import (
+    ApiError,
+    BadRequest,
+    Conflict,
+    ContentTooLarge,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    Problem,
+    Unprocessable,
+)
+from jobbergate_server.fields import Schema
+from jobbergate_server.hookspecs import Models, PluginContext, hookimpl
+from jobbergate_server.pagination import ListParameters, ListQuery
+from jobbergate_server.permissions import (
+    AUTHENTICATED,
+    IDENTITY,
+    PUBLIC,
+    Permission,
+    require_email,
+    require_owner,
+)
+from jobbergate_server.requests import BODY, HEADERS, PATH, QUERY
+from jobbergate_server.responses import json_response
+from jobbergate_server.routing import Route
+from jobbergate_server.settings import Section
+
+__all__ = [
+    "AUTHENTICATED",
+    "BODY",
+    "HEADERS",
+    "IDENTITY",
+    "PATH",
+    "PUBLIC",
+    "QUERY",
+    "ApiError",
+    "BadRequest",
+    "Conflict",
+    "ContentTooLarge",
+    "Forbidden",
+    "InvalidRequest",
+    "ListParameters",
+    "ListQuery",
+    "Models",
+    "NotFound",
+    "Permission",
+    "PluginContext",
+    "Problem",
+    "Route",
+    "Schema",
+    "Section",
+    "Unprocessable",
+    "__version__",
+    "delete_row",
+    "fields",
+    "find",
+    "hookimpl",
+    "json_response",
+    "now",
+    "require_email",
+    "require_owner",
+]

@@ -1,0 +1,1 @@
+"""Who is asking: the tokens of an OpenID Connect provider, verified and turned into identities."""

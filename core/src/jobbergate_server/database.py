@@ -1,0 +1,176 @@
+"""The connection to SQLite or PostgreSQL, and one transaction a request."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from aiohttp import web
+from tortoise import Model
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.context import TortoiseContext, _current_context, require_context
+from tortoise.fields import OnDelete
+from tortoise.transactions import in_transaction
+
+from jobbergate_server import settings
+from jobbergate_server.fields import INT4_MAX
+
+if TYPE_CHECKING:
+    from tortoise.fields.relational import ForeignKeyFieldInstance
+
+SQLITE_TIMEOUT = 5000
+"""Milliseconds that a statement waits for another process to finish its write."""
+
+Row = TypeVar("Row", bound=Model)
+
+_now: ContextVar[datetime] = ContextVar("transaction_time")
+
+
+def now() -> datetime:
+    """The time of the current transaction: the same for everything that one request writes."""
+    return _now.get(None) or datetime.now(UTC)
+
+
+class Database:
+    """The database of one application: Tortoise's connection, usable in the tasks that enter `bound`.
+
+    Every dialect has a connection name of its own, because Tortoise caches SQL by that name.
+    """
+
+    def __init__(self, config: settings.Database, apps: dict[str, dict[str, Any]]) -> None:
+        """Prepare to connect as ``config`` says; ``apps`` are Tortoise's, without their connection."""
+        self.url = url = config.url.get_secret_value()
+        self.connection_name = url.partition(":")[0]
+        self.config = {
+            "connections": {self.connection_name: connection_config(url, config.pool_size)},
+            "apps": {label: {**app, "default_connection": self.connection_name} for label, app in apps.items()},
+        }
+        self._context: TortoiseContext | None = None
+
+    @property
+    def client(self) -> BaseDBAsyncClient:
+        """The connection; the one of the transaction inside of one."""
+        if self._context is None:
+            raise RuntimeError("the database is not connected")
+        return self._context.connections.get(self.connection_name)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a SQLite file."""
+        return self.connection_name == "sqlite"
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[None]:
+        """Connect, and disconnect in the end."""
+        context = TortoiseContext()
+        with _entered(context):
+            await context.init(config=self.config)
+        self._context = context
+        try:
+            yield
+        finally:
+            self._context = None
+            with _entered(context):
+                await context.close_connections()
+
+    @contextmanager
+    def bound(self) -> Iterator[None]:
+        """Let the models use this database in the current task."""
+        if self._context is None:
+            raise RuntimeError("the database is not connected")
+        with _entered(self._context):
+            yield
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """One transaction, committed at the end and rolled back by an exception."""
+        async with in_transaction(self.connection_name):
+            token = _now.set(datetime.now(UTC))
+            try:
+                yield
+            finally:
+                _now.reset(token)
+
+    async def ping(self) -> None:
+        """Ask the database for an answer.
+
+        Raises:
+            Exception: Whatever the driver raises when it cannot be reached.
+        """
+        await self.client.execute_query("SELECT 1")
+
+
+DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
+
+
+@contextmanager
+def _entered(context: TortoiseContext) -> Iterator[None]:
+    # Entering the context itself is not possible in two tasks at a time: it keeps the reset token on itself.
+    token = _current_context.set(context)
+    try:
+        yield
+    finally:
+        _current_context.reset(token)
+
+
+def connection_config(url: str, pool_size: int) -> dict[str, Any]:
+    """Tortoise's description of the connection to ``url``.
+
+    A PostgreSQL URL may carry `host` (the directory of a Unix socket) and `sslmode`, as in libpq.
+    """
+    if url.startswith("sqlite:"):
+        path = settings.path_of(url)
+        return {
+            "engine": "jobbergate_server.sqlite",
+            "credentials": {"file_path": str(path), "synchronous": "NORMAL", "busy_timeout": SQLITE_TIMEOUT},
+        }
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    return {
+        "engine": "tortoise.backends.asyncpg",
+        "credentials": {
+            "host": options.get("host", parts.hostname),
+            "port": parts.port or 5432,
+            "ssl": options.get("sslmode"),
+            "user": unquote(parts.username or ""),
+            "password": unquote(parts.password or ""),
+            "database": unquote(parts.path.lstrip("/")),
+            "minsize": 1,
+            "maxsize": pool_size,
+            "server_settings": {"timezone": "UTC", "application_name": "jobbergate-server"},
+        },
+    }
+
+
+async def find(model: type[Row], row_id: int, *related: str, lock: bool = False) -> Row | None:
+    """The row with this id, with the rows that it points to by the names in ``related``; None when there is none.
+
+    Any integer is a fair question, also one that no id column can hold. With ``lock`` nobody else changes the row until
+    the transaction ends.
+    """
+    if not 0 < row_id <= INT4_MAX:
+        return None
+    rows = model.filter(id=row_id)
+    if lock:
+        rows = rows.select_for_update(of=(model._meta.db_table,))  # noqa: SLF001 - Tortoise's documented way to the table
+    return await rows.select_related(*related).first()
+
+
+async def delete_row(row: Model) -> None:
+    """Delete the row. Rows that point to it with `SET_NULL` stay without it, and their `updated_at` is renewed."""
+    for model in _models():
+        meta = model._meta  # noqa: SLF001 - Tortoise's documented way to the columns
+        for name in meta.fk_fields:
+            field = cast("ForeignKeyFieldInstance[Model]", meta.fields_map[name])
+            if field.related_model is type(row) and field.on_delete == OnDelete.SET_NULL:
+                changes = {f"{name}_id": None, **({"updated_at": now()} if "updated_at" in meta.fields_map else {})}
+                await model.filter(**{f"{name}_id": row.pk}).update(**changes)
+    await row.delete()
+
+
+def _models() -> Iterator[type[Model]]:
+    """The models of all plugins of the current application."""
+    for models in (require_context().apps or {}).values():
+        yield from models.values()

@@ -1,0 +1,72 @@
+"""The development server: loopback only, its own OpenID Connect issuer, a schema that is always current, samples."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from jobbergate_server import server
+from jobbergate_server.app import create_app
+from jobbergate_server.database import DATABASE
+from jobbergate_server.issuer import Issuer
+from jobbergate_server.plugins import PLUGINS, StartError
+from jobbergate_server.routing import MOUNT
+from jobbergate_server.settings import Settings, is_loopback
+
+DIRECTORY = Path("var/issuer")
+ISSUER_PATH = "/oidc"
+EMAIL = "local-user@jobbergate.local"
+CLIENT_ID = "local-cluster"
+
+
+def serve(settings: Settings, *, samples: bool) -> None:
+    """Serve until SIGTERM or SIGINT, after telling on standard output where and how.
+
+    Raises:
+        StartError: The host is not loopback, or the application cannot start.
+    """
+    if not is_loopback(settings.server.host):
+        raise StartError(f"server.host: the development server listens on loopback only, not on {settings.server.host}")
+    sock = server.listen(settings.server)
+    host, port = sock.getsockname()[:2]
+    origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    issuer = Issuer.open(DIRECTORY, origin + ISSUER_PATH)
+
+    command = Path(sys.argv[0])
+
+    async def announce() -> None:
+        click.echo(
+            f"Jobbergate Server serves {origin}{MOUNT}\n"
+            f"API documentation: {origin}{MOUNT}/docs\n"
+            f"Get a token:       {command} token\n"
+            f'Try it:            curl --header "Authorization: Bearer $({command} token)" {origin}{MOUNT}/job-scripts'
+        )
+
+    server.serve(lambda: build(settings, issuer, samples=samples), sock, announce=announce)
+
+
+def build(settings: Settings, issuer: Issuer, *, samples: bool) -> web.Application:
+    """The application of ``settings`` behind ``issuer``, which it serves itself."""
+    settings = settings.model_copy(
+        update={
+            "database": settings.database.model_copy(update={"migrate_on_start": True}),
+            "oidc": settings.oidc.model_copy(update={"issuer": issuer.url, "audience": None}),
+        }
+    )
+    app = create_app(settings)
+    app.add_routes(issuer.routes())
+    if samples:
+        app.cleanup_ctx.append(_add_samples)
+    return app
+
+
+async def _add_samples(app: web.Application) -> AsyncIterator[None]:
+    plugins = app[PLUGINS]
+    for plugin in plugins.active:
+        with app[DATABASE].bound():
+            async with app[DATABASE].transaction():
+                if (adding := plugins.call(plugin, "add_samples", owner=EMAIL)) is not None:
+                    await adding
+    yield

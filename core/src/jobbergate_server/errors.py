@@ -1,0 +1,121 @@
+"""What a request may fail with, and how each failure looks on the wire."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import structlog
+from aiohttp import web
+
+from jobbergate_server.responses import json_response
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ApiError(Exception):
+    """A request that cannot be served, answered as ``{"detail": …}``.
+
+    Raise one of the subclasses from a handler. The transaction of the request is rolled back.
+    """
+
+    status = 500
+
+    def __init__(self, detail: object, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = headers
+
+
+class BadRequest(ApiError):
+    """The request makes no sense as a whole (400)."""
+
+    status = 400
+
+
+class Unauthorized(ApiError):
+    """The request carries no token that this server accepts (401, RFC 6750)."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__("Not authenticated", {"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(ApiError):
+    """The token does not allow this (403)."""
+
+    status = 403
+
+
+class NotFound(ApiError):
+    """There is no such thing (404)."""
+
+    status = 404
+
+
+class Conflict(ApiError):
+    """The request contradicts what is stored (409)."""
+
+    status = 409
+
+
+class ContentTooLarge(ApiError):
+    """The body is larger than this server takes (413)."""
+
+    status = 413
+
+
+class Unprocessable(ApiError):
+    """The request is well formed but cannot be done, for a reason told in words (422)."""
+
+    status = 422
+
+
+class Problem(NamedTuple):
+    """What is wrong with one value, in the words of the wire format.
+
+    ``type`` is the machine's name of it (``type_error.integer``), ``msg`` the reader's, ``ctx`` the numbers in it.
+    """
+
+    type: str
+    msg: str
+    ctx: Mapping[str, object] | None = None
+
+    def entry(self, loc: Iterable[str | int]) -> dict[str, object]:
+        """The problem as an element of a 422 answer, at ``loc``: where the value stands in the request."""
+        entry: dict[str, object] = {"loc": list(loc), "msg": self.msg, "type": self.type}
+        if self.ctx is not None:
+            entry["ctx"] = self.ctx
+        return entry
+
+
+class InvalidRequest(ApiError):
+    """Values of the request are not valid (422); ``entries`` are made by `Problem.entry`."""
+
+    status = 422
+
+    def __init__(self, entries: list[dict[str, object]]) -> None:
+        super().__init__(entries)
+
+
+@web.middleware
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every failure into the wire's error answer, and log those that are this server's own."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return error_response(error.status, error.detail, error.headers)
+    except web.HTTPException as error:
+        if isinstance(error, web.HTTPMove):
+            return web.Response(status=error.status, headers={"Location": str(error.location)})
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return error_response(error.status, error.reason, headers)
+    except Exception:
+        log.exception("request failed", method=request.method, path=request.path)
+        return error_response(500, "Internal Server Error")
+
+
+def error_response(status: int, detail: Any, headers: Mapping[str, str] | None = None) -> web.Response:  # noqa: ANN401 - whatever JSON can hold
+    """An answer ``{"detail": detail}``."""
+    return json_response({"detail": detail}, status=status, headers=headers)

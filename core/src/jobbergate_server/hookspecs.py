@@ -1,0 +1,61 @@
+"""The contract between the server and its plugins.
+
+A plugin is a module, named by an entry point of the group `jobbergate.plugins`. The entry point's name is the plugin's
+slug: the prefix of its routes and the name of its settings table. It implements any of these hooks under `hookimpl`,
+taking only the arguments that it needs. Hooks return what the plugin contributes; none is handed the application.
+"""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+import pluggy
+
+from jobbergate_server.permissions import Permission
+from jobbergate_server.routing import Route
+from jobbergate_server.settings import Section
+
+PROJECT = "jobbergate"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Tortoise models of a plugin: the module that defines them, and the package of their migrations, by name."""
+
+    module: str
+    migrations: str
+
+
+@dataclass(frozen=True, slots=True)
+class PluginContext:
+    """What a plugin is told of itself: its slug, and its settings as the model that it registered."""
+
+    slug: str
+    settings: Section | None
+
+
+@hookspec
+def register_settings() -> type[Section]:  # type: ignore[empty-body]
+    """The model of the plugin's settings, which stand in the table `plugins.<slug>`."""
+
+
+@hookspec
+def register_models() -> Models:  # type: ignore[empty-body]
+    """The plugin's database tables. Their Tortoise app label is the slug with `-` written as `_`."""
+
+
+@hookspec
+def register_permissions() -> Sequence[Permission]:  # type: ignore[empty-body]
+    """Every permission that the plugin's routes ask for."""
+
+
+@hookspec
+def register_routes(context: PluginContext) -> Sequence[Route]:  # type: ignore[empty-body]
+    """The plugin's routes, with paths below `/jobbergate/<slug>`."""
+
+
+@hookspec
+def add_samples(owner: str) -> Awaitable[None]:  # type: ignore[empty-body]
+    """Add a sample row of the e-mail address ``owner``, unless the plugin has rows; for `jobbergate-server dev`."""

@@ -1,0 +1,138 @@
+"""The development issuer: an OpenID Connect provider inside the server that signs tokens for whoever runs it."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from jobbergate_server.responses import json_response
+
+ALGORITHM = "RS256"
+KEY_FILE = "private.pem"
+URL_FILE = "issuer.url"
+
+
+class NoIssuer(Exception):
+    """There is no development issuer where one is looked for."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(f"No development issuer in {directory}: start `jobbergate-server dev` first.")
+
+
+class Issuer:
+    """An OpenID Connect provider for development: it signs any token that it is asked for.
+
+    Its key and its URL are files in a directory, so that tokens outlive a restart and other processes can issue them.
+    """
+
+    def __init__(self, key: RSAKey, url: str) -> None:
+        self.url = url
+        self._key = key
+        self._kid = key.thumbprint()
+
+    @classmethod
+    def open(cls, directory: Path, url: str) -> Self:
+        """The issuer in ``directory``, made if there is none, and from now on known by ``url``."""
+        directory.mkdir(parents=True, exist_ok=True)
+        key_file = directory / KEY_FILE
+        if not key_file.exists():
+            _create(key_file, RSAKey.generate_key().as_pem(private=True))
+        _replace(directory / URL_FILE, f"{url}\n".encode())
+        return cls.load(directory)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """The issuer that a server made in ``directory``.
+
+        Raises:
+            NoIssuer: No server made one.
+        """
+        try:
+            key, url = (directory / KEY_FILE).read_bytes(), (directory / URL_FILE).read_text()
+        except FileNotFoundError:
+            raise NoIssuer(directory) from None
+        return cls(RSAKey.import_key(key), url.strip())
+
+    def token(
+        self,
+        *,
+        email: str | None = None,
+        client_id: str | None = None,
+        permissions: Iterable[str] = (),
+        lifetime: float = 86_400,
+        subject: str | None = None,
+        **claims: object,
+    ) -> str:
+        """A signed token for a person with an e-mail or a program with a client id, for ``lifetime`` seconds from now.
+
+        The subject is the e-mail or the client id when it is not told; ``claims`` are added, and win over all others.
+        """
+        now = int(time.time())
+        named = {"email": email, "azp": client_id}
+        return jwt.encode(
+            {"alg": ALGORITHM, "kid": self._kid},
+            {
+                "iss": self.url,
+                "sub": subject or email or client_id or "development",
+                "iat": now,
+                "exp": now + lifetime,
+                "permissions": list(permissions),
+                **{name: claim for name, claim in named.items() if claim is not None},
+                **claims,
+            },
+            self._key,
+        )
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes that make this a provider, below the path of its URL: discovery and the public key."""
+        path = urlsplit(self.url).path.rstrip("/")
+        return [
+            web.get(f"{path}/.well-known/openid-configuration", self._discovery),
+            web.get(f"{path}/jwks", self._jwks),
+        ]
+
+    async def _discovery(self, _request: web.Request) -> web.Response:
+        return json_response(
+            {
+                "issuer": self.url,
+                "jwks_uri": self.url.rstrip("/") + "/jwks",
+                # Required by OpenID Connect Discovery; `none` is the one that needs no authorization endpoint.
+                "response_types_supported": ["none"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": [ALGORITHM],
+            }
+        )
+
+    async def _jwks(self, _request: web.Request) -> web.Response:
+        return json_response({"keys": [self._key.as_dict(private=False, kid=self._kid, use="sig", alg=ALGORITHM)]})
+
+
+def _create(file: Path, content: bytes) -> None:
+    """Write a new file, complete from the moment it exists; the one that another process was faster with is kept."""
+    draft = _draft(file, content)
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write a file, at no moment missing or incomplete."""
+    _draft(file, content).replace(file)
+
+
+def _draft(file: Path, content: bytes) -> Path:
+    """A file beside ``file`` that only its owner may read, with ``content``."""
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+    return Path(name)

@@ -1,0 +1,64 @@
+"""What is written to standard error: one line a request, and what goes wrong."""
+
+import logging
+import time
+import uuid
+
+import structlog
+from aiohttp import web
+
+from jobbergate_server import settings
+from jobbergate_server.errors import Handler
+
+REQUEST_ID = "X-Request-ID"
+MAX_REQUEST_ID = 128
+
+log = structlog.get_logger()
+
+
+def configure_logging(config: settings.Log) -> None:
+    """Write events of this server and of its libraries, from the configured level on, in the configured format."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        if config.format == "json"
+        else [structlog.dev.ConsoleRenderer(colors=False)]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(config.level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(config.level)
+    # Tortoise logs each statement with its values: contents of users, which no log of ours shows.
+    logging.getLogger("tortoise").setLevel(logging.WARNING)
+
+
+@web.middleware
+async def log_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id, the client's own when it sends a plain one, and write a line when it is answered."""
+    request_id = request.headers.get(REQUEST_ID, "")
+    if not (0 < len(request_id) <= MAX_REQUEST_ID and request_id.isascii() and request_id.isprintable()):
+        request_id = uuid.uuid4().hex
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        begin = time.perf_counter()
+        response = await handler(request)
+        milliseconds = round((time.perf_counter() - begin) * 1000, 1)
+        log.info("request", method=request.method, path=request.path, status=response.status, ms=milliseconds)
+    if not response.prepared:
+        response.headers[REQUEST_ID] = request_id
+    return response

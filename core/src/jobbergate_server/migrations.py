@@ -1,0 +1,60 @@
+"""Bringing the schema up to date, once, however many processes try at the same time."""
+
+import fcntl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.migrations.executor import MigrationExecutor
+from tortoise.transactions import in_transaction
+
+from jobbergate_server import settings
+from jobbergate_server.database import Database
+
+ADVISORY_LOCK = 7_310_235
+"""The key of PostgreSQL's advisory lock; any number that all versions of this server share."""
+
+
+async def migrate(database: Database) -> list[str]:
+    """Apply the migrations that are missing, in the order of the plugins, and name them (`applications.0001_initial`).
+
+    All of them are applied in one transaction under one lock, or none is.
+    """
+    applied: list[str] = []
+
+    def note(event: str, label: str, name: str) -> None:
+        if event == "apply_done":
+            applied.append(f"{label}.{name}")
+
+    async with _locked(database) as client:
+        executor = _executor(client, database)
+        await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))  # noqa: SLF001 - Tortoise asks for the table before it makes it, which would abort the transaction
+        await executor.migrate(direction="forward", progress=note)
+    return applied
+
+
+async def pending(database: Database) -> list[str]:
+    """The migrations that are missing."""
+    with database.bound():
+        steps = await _executor(database.client, database).plan()
+    return [f"{step.migration.app_label}.{step.migration.name}" for step in steps]
+
+
+def _executor(client: BaseDBAsyncClient, database: Database) -> MigrationExecutor:
+    return MigrationExecutor(client, database.config["apps"])
+
+
+@asynccontextmanager
+async def _locked(database: Database) -> AsyncIterator[BaseDBAsyncClient]:
+    with database.bound():
+        if not database.is_sqlite:
+            async with in_transaction(database.connection_name) as client:
+                await client.execute_query(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+                yield client
+            return
+        # SQLite cannot alter tables that others point to inside of a transaction, so a file lock holds the others off.
+        path = settings.path_of(database.url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f"{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield database.client

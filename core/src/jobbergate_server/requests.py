@@ -1,0 +1,108 @@
+"""What a request carries: its token, and the values of its path, query, headers and body.
+
+The schemas are those of aiohttp-apispec's decorators. They are loaded here and not by that package's middleware,
+because the wire wants the token judged before a body is read, and the errors of all parts of a request in one answer.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import marshmallow as ma
+from aiohttp import web
+
+from jobbergate_server.errors import BadRequest, InvalidRequest, Problem, Unauthorized
+from jobbergate_server.fields import NOT_MAPPING, REQUIRED, entries
+
+if TYPE_CHECKING:
+    from jobbergate_server.routing import RequestSchema
+
+BODY = web.RequestKey("body", dict[str, Any])
+QUERY = web.RequestKey("query", dict[str, Any])
+PATH = web.RequestKey("path", dict[str, Any])
+HEADERS = web.RequestKey("headers", dict[str, Any])
+
+
+def bearer_token(request: web.Request) -> str:
+    """The token of the `Authorization` header (RFC 6750, section 2.1).
+
+    Raises:
+        Unauthorized: There is none, or it is of another scheme.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized
+    return token
+
+
+async def _path(request: web.Request) -> object:
+    return dict(request.match_info)
+
+
+async def _query(request: web.Request) -> object:
+    return dict(request.query.items())  # of a repeated parameter the last counts
+
+
+async def _headers(request: web.Request) -> object:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+async def _json(request: web.Request) -> object:
+    """The body as JSON; None when there is none, its raw bytes when it claims to be something else.
+
+    Raises:
+        InvalidRequest: It is not JSON.
+        BadRequest: It cannot be read as JSON at all.
+    """
+    raw = await request.read()
+    if not raw:
+        return None
+    subtype = request.content_type.partition("/")
+    if "Content-Type" in request.headers and not (
+        subtype[0] == "application" and (subtype[2] == "json" or subtype[2].endswith("+json"))
+    ):
+        return raw
+    try:
+        return json.loads(raw.decode())
+    except json.JSONDecodeError as error:
+        context = {"msg": error.msg, "doc": error.doc, "pos": error.pos, "lineno": error.lineno, "colno": error.colno}
+        problem = Problem("value_error.jsondecode", str(error), context)
+        raise InvalidRequest([problem.entry(["body", error.pos])]) from None
+    except (ValueError, RecursionError):
+        raise BadRequest("There was an error parsing the body") from None
+
+
+Source = tuple[str, web.RequestKey[dict[str, Any]], Callable[[web.Request], Awaitable[object]]]
+
+# In the order in which their errors stand in an answer.
+SOURCES: Mapping[str, Source] = {
+    "match_info": ("path", PATH, _path),
+    "querystring": ("query", QUERY, _query),
+    "headers": ("header", HEADERS, _headers),
+    "json": ("body", BODY, _json),
+}
+
+
+async def parse_request(request: web.Request, schemas: Sequence["RequestSchema"]) -> None:
+    """Load the parts of the request that ``schemas`` describe into `PATH`, `QUERY`, `HEADERS` and `BODY`.
+
+    Raises:
+        InvalidRequest: Values are missing or not valid; there is an entry for each.
+        BadRequest: The body cannot be read.
+    """
+    problems: list[dict[str, object]] = []
+    parts = {schema.location: schema.schema for schema in schemas}
+    received = {location: await SOURCES[location][2](request) for location in SOURCES if location in parts}
+    for location, value in received.items():
+        loc, key, _ = SOURCES[location]
+        if value is None:
+            problems.append(REQUIRED.entry([loc]))
+        elif not isinstance(value, dict):
+            problems.append(NOT_MAPPING.entry([loc]))
+        else:
+            try:
+                request[key] = parts[location].load(value)
+            except ma.ValidationError as error:
+                problems.extend(entries(error.messages, loc))
+    if problems:
+        raise InvalidRequest(problems)

@@ -1,0 +1,159 @@
+"""Routes of plugins, and the way of a request through one: authorise, parse, call, answer."""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import marshmallow as ma
+import structlog
+from aiohttp import web
+from tortoise import Model
+
+from jobbergate_server.auth.identity import Identity, InvalidToken
+from jobbergate_server.auth.tokens import TokenVerifier
+from jobbergate_server.database import Database
+from jobbergate_server.errors import Unauthorized
+from jobbergate_server.permissions import IDENTITY, Access, Permission, require_permission
+from jobbergate_server.requests import bearer_token, parse_request
+from jobbergate_server.responses import json_response
+
+log = structlog.get_logger()
+
+MOUNT = "/jobbergate"
+WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+METHODS = WRITING | {"GET"}
+
+Answer = web.StreamResponse | Model | dict[str, Any] | list[Any] | None
+
+
+class RequestSchema(NamedTuple):
+    """What a handler's decorators say of one part of the request."""
+
+    schema: ma.Schema
+    location: str
+    put_into: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path below the plugin's prefix, the handler for them, and what a token must allow.
+
+    The handler is an aiohttp coroutine under aiohttp-apispec's decorators. It answers with a
+    `aiohttp.web.StreamResponse`; or with a row, a mapping or a list, which the schema that it declares for ``status``
+    turns into JSON; or with None for a status without a body.
+
+    POST, PUT, PATCH and DELETE run inside one database transaction, which is committed before the answer leaves and
+    rolled back when the handler raises or answers with a status from 400.
+
+    Raises:
+        ValueError: The method or the path is not one that can be served.
+        TypeError: The permission is not one.
+    """
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[Answer]]
+    permission: Permission | Access = field(kw_only=True)
+    status: int = field(default=200, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"{self.method!r} is not one of the methods {', '.join(sorted(METHODS))}")
+        if self.path and not self.path.startswith("/"):
+            raise ValueError(f"the path {self.path!r} must be empty or begin with '/'")
+        if not isinstance(self.permission, Permission | Access):
+            raise TypeError(f"{self.method} {self.path!r} must have a Permission, AUTHENTICATED or PUBLIC")
+
+    @property
+    def name(self) -> str:
+        """The name of the handler, which is the operation's name in the API document."""
+        return str(getattr(self.handler, "__name__", type(self.handler).__name__))
+
+    @property
+    def shape(self) -> str:
+        """The path with its parameters made anonymous: two routes of one shape can never both be reached."""
+        return re.sub(r"\{[^}]*\}", "{}", self.path)
+
+    @property
+    def request_schemas(self) -> list[RequestSchema]:
+        """The schemas of the request, as the handler's decorators declare them."""
+        return [RequestSchema(**declared) for declared in getattr(self.handler, "__schemas__", [])]
+
+    @property
+    def response_schema(self) -> ma.Schema | None:
+        """The schema of the successful answer, if the handler's decorators declare one."""
+        responses = getattr(self.handler, "__apispec__", {}).get("responses", {})
+        schema = responses.get(str(self.status), {}).get("schema")
+        return schema if isinstance(schema, ma.Schema) else None
+
+
+class _RollbackError(Exception):
+    """Carries a handler's own error answer out of the transaction."""
+
+    def __init__(self, response: web.StreamResponse) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+class _Endpoint:
+    """The aiohttp handler that serves a route."""
+
+    def __init__(self, route: Route, verifier: TokenVerifier, database: Database) -> None:
+        self._route = route
+        self._verifier = verifier
+        self._database = database
+        self._request_schemas = route.request_schemas
+        self._response_schema = route.response_schema
+        self._respond = self._respond_in_transaction if route.method in WRITING else self._call
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        permission = self._route.permission
+        if permission is not Access.PUBLIC:
+            request[IDENTITY] = await _authenticate(request, self._verifier)
+            require_permission(request[IDENTITY], permission)
+        if self._request_schemas:
+            await parse_request(request, self._request_schemas)
+        with self._database.bound():
+            return await self._respond(request)
+
+    async def _respond_in_transaction(self, request: web.Request) -> web.StreamResponse:
+        try:
+            async with self._database.transaction():
+                return _committable(await self._call(request))
+        except _RollbackError as rollback:
+            return rollback.response
+
+    async def _call(self, request: web.Request) -> web.StreamResponse:
+        answer = await self._route.handler(request)
+        if isinstance(answer, web.StreamResponse):
+            return answer
+        status = self._route.status
+        if answer is None and status == web.HTTPNoContent.status_code:
+            return web.Response(status=status)
+        if self._response_schema is not None and answer is not None:
+            answer = self._response_schema.dump(answer, many=isinstance(answer, list))
+        return json_response(answer, status=status)
+
+
+def _committable(response: web.StreamResponse) -> web.StreamResponse:
+    if response.status >= web.HTTPBadRequest.status_code:
+        raise _RollbackError(response)
+    return response
+
+
+async def _authenticate(request: web.Request, verifier: TokenVerifier) -> Identity:
+    try:
+        return await verifier.verify(bearer_token(request))
+    except InvalidToken as error:
+        log.info("token refused", reason=str(error))
+        raise Unauthorized from None
+
+
+def mount(
+    app: web.Application, prefix: str, routes: Sequence[Route], verifier: TokenVerifier, database: Database
+) -> None:
+    """Serve ``routes`` below ``prefix``."""
+    for route in routes:
+        endpoint = _Endpoint(route, verifier, database)
+        app.router.add_route(route.method, MOUNT + prefix + route.path, endpoint.__call__)

@@ -1,0 +1,70 @@
+"""Tortoise's SQLite backend, made safe for several writing processes and for every alphabet.
+
+A transaction takes the write lock when it begins: one that first reads and then writes would otherwise fail at once,
+and not after the busy time-out, when another process has written in between. `upper()` knows all of Unicode, so that a
+search finds `É` by `é` as PostgreSQL does.
+"""
+
+from pathlib import Path
+
+from tortoise.backends.base.client import TransactionalDBClient
+from tortoise.backends.sqlite.client import (
+    SqliteClient,
+    SqliteTransactionContext,
+    SqliteTransactionWrapper,
+    translate_exceptions,
+)
+from tortoise.connection import get_connections
+
+
+class Client(SqliteClient):
+    """One SQLite file; its folder is made when it is missing."""
+
+    async def create_connection(self, with_db: bool) -> None:  # noqa: FBT001 - Tortoise's signature
+        """Open the file."""
+        if self._connection is None:
+            Path(self.filename).parent.mkdir(parents=True, exist_ok=True)
+        await super().create_connection(with_db)
+        if self._connection is not None:
+            await self._connection.create_function("upper", 1, _upper, deterministic=True)
+
+    def _in_transaction(self) -> SqliteTransactionContext:
+        return TransactionContext(Transaction(self), self._lock)
+
+
+class TransactionContext(SqliteTransactionContext):
+    """A transaction that leaves nothing behind when it cannot begin."""
+
+    async def __aenter__(self) -> TransactionalDBClient:
+        await self._trxlock.acquire()
+        try:
+            await self.ensure_connection()
+            await self.connection.begin()
+        except BaseException:
+            self._trxlock.release()
+            raise
+        self.token = get_connections().set(self.connection_name, self.connection)
+        return self.connection  # type: ignore[no-any-return]  # Tortoise leaves the attribute untyped
+
+
+class Transaction(SqliteTransactionWrapper):
+    """A transaction that holds the write lock from its beginning."""
+
+    @translate_exceptions
+    async def _execute(self, statement: str) -> None:
+        await self._connection.execute(statement)
+
+    async def begin(self) -> None:
+        """Take the write lock.
+
+        Raises:
+            OperationalError: Another process held it for longer than the busy time-out.
+        """
+        await self._execute("BEGIN IMMEDIATE")
+
+
+def _upper(value: str | None) -> str | None:
+    return None if value is None else str(value).upper()
+
+
+client_class = Client

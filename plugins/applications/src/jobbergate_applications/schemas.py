@@ -1,0 +1,71 @@
+"""What clients send and are answered."""
+
+from jobbergate_applications.models import NAME_LENGTH
+from jobbergate_server import ListParameters, Schema, fields
+
+DESCRIPTION_LENGTH = 65_536
+
+
+class ApplicationSchema(Schema):
+    """An application without its files."""
+
+    id = fields.Integer(required=True, dump_only=True, example=4)
+    created_at = fields.Timestamp(required=True)
+    updated_at = fields.Timestamp(required=True)
+    application_name = fields.Text(required=True, example="Fluid dynamics")
+    application_identifier = fields.Text(required=True, allow_none=True, example="fluid-dynamics")
+    application_description = fields.Text(required=True, allow_none=True, example="Flow around a body")
+    application_owner_email = fields.Text(required=True, example="local-user@jobbergate.local")
+    application_uploaded = fields.Boolean(required=True, example=True)
+    is_archived = fields.Boolean(required=True, example=False)
+
+
+class ApplicationDetailSchema(ApplicationSchema):
+    """An application with the contents of its files; they are null unless uploaded."""
+
+    application_config = fields.Text(required=True, allow_none=True, description="The text of jobbergate.yaml.")
+    application_source_file = fields.Text(required=True, allow_none=True, description="The text of jobbergate.py.")
+    application_templates = fields.Object(
+        required=True, allow_none=True, description="The texts of the templates, by file name."
+    )
+
+
+class ApplicationCreateSchema(Schema):
+    """A new application."""
+
+    application_name = fields.Text(required=True, max_length=NAME_LENGTH, example="Fluid dynamics")
+    application_identifier = fields.Text(
+        allow_none=True, load_default=None, max_length=NAME_LENGTH, example="fluid-dynamics"
+    )
+    application_description = fields.Text(
+        allow_none=True, load_default="", max_length=DESCRIPTION_LENGTH, example="Flow around a body"
+    )
+
+
+class ApplicationUpdateSchema(Schema):
+    """Changes of an application; what is left out stays as it is."""
+
+    application_name = fields.Text(max_length=NAME_LENGTH, example="Fluid dynamics 2")
+    application_identifier = fields.Text(allow_none=True, max_length=NAME_LENGTH, example="fluid-dynamics-2")
+    application_description = fields.Text(allow_none=True, max_length=DESCRIPTION_LENGTH, example="Flow in a pipe")
+    is_archived = fields.Boolean(example=False)
+
+
+class ApplicationPathSchema(Schema):
+    """The id in a path."""
+
+    application_id = fields.Integer(required=True, ge=None, le=None, description="The application's id.", example=4)
+
+
+class IdentifierSchema(Schema):
+    """The identifier in a query."""
+
+    identifier = fields.Text(required=True, description="The application's identifier.", example="fluid-dynamics")
+
+
+class ApplicationListParameters(ListParameters):
+    """The query of the list of applications."""
+
+    all = fields.Boolean(load_default=False, description="Also those without an identifier.")
+    user = fields.Boolean(load_default=False, description="Only the caller's own.")
+    include_archived = fields.Boolean(load_default=False, description="Also archived ones.")

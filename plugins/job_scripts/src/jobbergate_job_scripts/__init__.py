@@ -1,0 +1,31 @@
+"""Job scripts: what a cluster runs, rendered from applications or uploaded."""
+
+from collections.abc import Sequence
+
+from jobbergate_job_scripts import routes, samples
+from jobbergate_job_scripts.permissions import EDIT, VIEW
+from jobbergate_server import Models, Permission, Route, hookimpl
+
+
+@hookimpl
+def register_models() -> Models:
+    """The table `job_scripts`."""
+    return Models("jobbergate_job_scripts.models", migrations="jobbergate_job_scripts.migrations")
+
+
+@hookimpl
+def register_permissions() -> Sequence[Permission]:
+    """To see job scripts, and to change one's own."""
+    return [VIEW, EDIT]
+
+
+@hookimpl
+def register_routes() -> Sequence[Route]:
+    """The routes of the wire contract's section on job scripts."""
+    return routes.ROUTES
+
+
+@hookimpl
+async def add_samples(owner: str) -> None:
+    """A job script for a first look."""
+    await samples.add_job_script(owner)

@@ -1,0 +1,33 @@
+"""The table of job scripts."""
+
+from typing import Any
+
+from tortoise import Model, fields
+from tortoise.fields import OnDelete
+
+from jobbergate_applications.models import EMAIL_LENGTH, Application
+
+NAME_LENGTH = 255
+
+
+class JobScript(Model):
+    """A script for a cluster, with supporting files."""
+
+    id = fields.IntField(primary_key=True)
+    created_at = fields.DatetimeField(db_index=True)
+    updated_at = fields.DatetimeField(db_index=True)
+    job_script_name = fields.CharField(NAME_LENGTH, db_index=True)
+    job_script_description = fields.TextField(null=True)
+    job_script_owner_email = fields.CharField(EMAIL_LENGTH, db_index=True)
+    application: fields.ForeignKeyNullableRelation[Application] = fields.ForeignKeyField(
+        "applications.Application", related_name=False, null=True, on_delete=OnDelete.SET_NULL, db_index=True
+    )
+    application_id: int | None
+    is_archived = fields.BooleanField(default=False, db_index=True)
+
+    job_script_files: dict[str, Any] | None = None
+
+    class Meta:
+        """Tortoise's options."""
+
+        table = "job_scripts"

@@ -1,0 +1,20 @@
+"""A sample for a first look at a fresh server."""
+
+from jobbergate_applications.models import Application
+from jobbergate_job_scripts.models import JobScript
+from jobbergate_server import now
+
+
+async def add_job_script(owner: str) -> None:
+    """Add one job script of ``owner``, made from an application of theirs, unless there are job scripts already."""
+    if await JobScript.exists():
+        return
+    moment = now()
+    await JobScript.create(
+        created_at=moment,
+        updated_at=moment,
+        job_script_name="Hello cluster",
+        job_script_description="Prints the name of the node that it runs on.",
+        job_script_owner_email=owner,
+        application=await Application.filter(application_owner_email=owner).order_by("id").first(),
+    )

@@ -1,0 +1,78 @@
+"""What clients send and are answered."""
+
+from jobbergate_job_scripts.models import NAME_LENGTH
+from jobbergate_server import ListParameters, Schema, fields
+
+DESCRIPTION_LENGTH = 65_536
+
+
+class JobScriptFilesSchema(Schema):
+    """The files of a job script."""
+
+    main_file_path = fields.Text(required=True, example="main.sh")
+    files = fields.Object(required=True, description="Texts by path.", example={"main.sh": "#!/bin/bash\nhostname\n"})
+
+
+class JobScriptSchema(Schema):
+    """A job script; in a list without its files."""
+
+    id = fields.Integer(required=True, dump_only=True, example=1)
+    created_at = fields.Timestamp(required=True)
+    updated_at = fields.Timestamp(required=True)
+    job_script_name = fields.Text(required=True, example="Flow around a car")
+    job_script_description = fields.Text(required=True, allow_none=True, example="")
+    job_script_files = fields.Nested(JobScriptFilesSchema, required=True, allow_none=True)
+    job_script_owner_email = fields.Text(required=True, example="local-user@jobbergate.local")
+    application_name = fields.Text(
+        required=True, allow_none=True, attribute="application.application_name", example="Fluid dynamics"
+    )
+    application_id = fields.Integer(required=True, allow_none=True, example=4)
+    is_archived = fields.Boolean(required=True, example=False)
+
+
+class JobScriptCreateSchema(Schema):
+    """A new job script."""
+
+    job_script_name = fields.Text(required=True, max_length=NAME_LENGTH, example="Flow around a car")
+    job_script_description = fields.Text(
+        allow_none=True, load_default="", max_length=DESCRIPTION_LENGTH, example="First try"
+    )
+    application_id = fields.Integer(
+        allow_none=True,
+        load_default=None,
+        description="The application to render it from; without one, it has no files.",
+    )
+    sbatch_params = fields.List(
+        fields.Text(),
+        allow_none=True,
+        load_default=None,
+        description="Options for the script's `#SBATCH` lines.",
+        example=["--ntasks=4"],
+    )
+    param_dict = fields.Object(
+        allow_none=True, load_default=None, description="Sections that replace those of jobbergate.yaml.", example={}
+    )
+
+
+class JobScriptUpdateSchema(Schema):
+    """Changes of a job script; what is left out stays as it is."""
+
+    job_script_name = fields.Text(max_length=NAME_LENGTH, example="Flow around a lorry")
+    job_script_description = fields.Text(allow_none=True, max_length=DESCRIPTION_LENGTH, example="Second try")
+    is_archived = fields.Boolean(example=False)
+    sbatch_params = fields.List(fields.Text(), allow_none=True, description="Has no effect.", load_only=True)
+    param_dict = fields.Text(allow_none=True, description="Has no effect.", load_only=True)
+
+
+class JobScriptPathSchema(Schema):
+    """The id in a path."""
+
+    job_script_id = fields.Integer(required=True, ge=None, le=None, description="The job script's id.", example=1)
+
+
+class JobScriptListParameters(ListParameters):
+    """The query of the list of job scripts."""
+
+    all = fields.Boolean(load_default=False, description="Everybody's, not only the caller's own.")
+    include_archived = fields.Boolean(load_default=False, description="Also archived ones.")
+    from_application_id = fields.Integer(description="Only those made from this application.", example=4)

@@ -1,0 +1,49 @@
+"""The table of job submissions."""
+
+from enum import StrEnum
+from typing import Any
+
+from tortoise import Model, fields
+from tortoise.fields import OnDelete
+
+from jobbergate_applications.models import EMAIL_LENGTH
+from jobbergate_job_scripts.models import JobScript
+
+NAME_LENGTH = 255
+
+
+class Status(StrEnum):
+    """Where a submission stands on its way through the cluster."""
+
+    CREATED = "CREATED"
+    SUBMITTED = "SUBMITTED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+    REJECTED = "REJECTED"
+
+
+class JobSubmission(Model):
+    """A job script that its owner wants to run on the cluster of a client id."""
+
+    id = fields.IntField(primary_key=True)
+    created_at = fields.DatetimeField(db_index=True)
+    updated_at = fields.DatetimeField(db_index=True)
+    job_submission_name = fields.CharField(NAME_LENGTH, db_index=True)
+    job_submission_description = fields.TextField(null=True)
+    job_submission_owner_email = fields.CharField(EMAIL_LENGTH, db_index=True)
+    job_script: fields.ForeignKeyNullableRelation[JobScript] = fields.ForeignKeyField(
+        "job_scripts.JobScript", related_name=False, null=True, on_delete=OnDelete.SET_NULL, db_index=True
+    )
+    job_script_id: int | None
+    execution_directory = fields.TextField(null=True)
+    slurm_job_id = fields.IntField(null=True, db_index=True)
+    client_id = fields.CharField(NAME_LENGTH, db_index=True)
+    status = fields.CharEnumField(Status, max_length=16, default=Status.CREATED, db_index=True)
+    report_message = fields.TextField(null=True)
+    execution_parameters: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
+
+    class Meta:
+        """Tortoise's options."""
+
+        table = "job_submissions"

@@ -1,0 +1,156 @@
+"""The routes of job submissions."""
+
+from aiohttp import web
+from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
+from tortoise.expressions import Q
+
+from jobbergate_job_scripts.models import JobScript
+from jobbergate_job_submissions.models import JobSubmission
+from jobbergate_job_submissions.permissions import EDIT, VIEW
+from jobbergate_job_submissions.schemas import (
+    JobSubmissionCreateSchema,
+    JobSubmissionListParameters,
+    JobSubmissionPathSchema,
+    JobSubmissionSchema,
+    JobSubmissionUpdateSchema,
+)
+from jobbergate_server import (
+    BODY,
+    IDENTITY,
+    PATH,
+    QUERY,
+    BadRequest,
+    ListQuery,
+    NotFound,
+    Route,
+    Unprocessable,
+    delete_row,
+    fields,
+    find,
+    now,
+    require_email,
+    require_owner,
+)
+
+
+def listed(request: web.Request) -> Q:
+    """The submissions that a list shows: the caller's own, unless it asks for all, that match the filters."""
+    query = request[QUERY]
+    rows = Q()
+    if not query["all"]:
+        rows &= Q(job_submission_owner_email=request[IDENTITY].email)
+    if "submit_status" in query:
+        rows &= Q(status=query["submit_status"])
+    if query["slurm_job_ids"]:
+        rows &= Q(slurm_job_id__in=slurm_job_ids(query["slurm_job_ids"]))
+    if "from_job_script_id" in query:
+        rows &= Q(job_script_id=query["from_job_script_id"])
+    return rows
+
+
+def slurm_job_ids(text: str) -> list[int]:
+    """The job ids of a list with commas between; those that no job can have are left out.
+
+    Raises:
+        Unprocessable: A part is not an integer.
+    """
+    try:
+        ids = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise Unprocessable("Invalid slurm_job_ids param. Must be a comma-separated list of integers") from None
+    return [job_id for job_id in ids if 0 <= job_id <= fields.INT4_MAX]
+
+
+list_job_submissions = ListQuery(
+    JobSubmission,
+    JobSubmissionSchema,
+    parameters=JobSubmissionListParameters,
+    where=listed,
+    search=["job_submission_name", "job_submission_description", "job_submission_owner_email", "client_id"],
+    sort=[
+        "id",
+        "job_submission_name",
+        "job_submission_owner_email",
+        "job_script_id",
+        "slurm_job_id",
+        "client_id",
+        "created_at",
+        "updated_at",
+        "status",
+    ],
+)
+
+
+@docs(summary="Add a job submission")
+@json_schema(JobSubmissionCreateSchema)
+@response_schema(JobSubmissionSchema, 201)
+async def create_job_submission(request: web.Request) -> JobSubmission:
+    """The caller becomes its owner. Anybody's job script may be used; the cluster is that of the client id."""
+    body = request[BODY]
+    owner = require_email(request)
+    client_id = body.pop("client_id") or request[IDENTITY].client_id
+    if not client_id:
+        raise BadRequest("Could not find a client_id in the request body or auth token.")
+    job_script_id = body.pop("job_script_id")
+    script = await find(JobScript, job_script_id)
+    if script is None:
+        raise NotFound(f"Could not find job_scripts instance with id {job_script_id}")
+    moment = now()
+    return await JobSubmission.create(
+        **body,
+        created_at=moment,
+        updated_at=moment,
+        job_submission_owner_email=owner,
+        job_script=script,
+        client_id=client_id,
+    )
+
+
+@docs(summary="Get a job submission")
+@match_info_schema(JobSubmissionPathSchema)
+@response_schema(JobSubmissionSchema)
+async def get_job_submission(request: web.Request) -> JobSubmission:
+    """With all of its execution parameters."""
+    job_submission_id = request[PATH]["job_submission_id"]
+    submission = await find(JobSubmission, job_submission_id, "job_script")
+    if submission is None:
+        raise NotFound(f"JobSubmission with id={job_submission_id} not found.")
+    return submission
+
+
+@docs(summary="Change a job submission")
+@match_info_schema(JobSubmissionPathSchema)
+@json_schema(JobSubmissionUpdateSchema)
+@response_schema(JobSubmissionSchema)
+async def update_job_submission(request: web.Request) -> JobSubmission:
+    """Only its owner may change a job submission."""
+    submission = await own_job_submission(request)
+    submission.update_from_dict(request[BODY] | {"updated_at": now()})
+    await submission.save()
+    return submission
+
+
+@docs(summary="Delete a job submission", responses={"204": {"description": "It is deleted."}})
+@match_info_schema(JobSubmissionPathSchema)
+async def delete_job_submission(request: web.Request) -> None:
+    """A job that runs on the cluster already goes on."""
+    await delete_row(await own_job_submission(request))
+
+
+async def own_job_submission(request: web.Request) -> JobSubmission:
+    """The job submission of the path, locked, which must be the caller's."""
+    job_submission_id = request[PATH]["job_submission_id"]
+    submission = await find(JobSubmission, job_submission_id, "job_script", lock=True)
+    if submission is None:
+        raise NotFound(f"Could not find job_submissions instance with id {job_submission_id}")
+    require_owner(request, "job_submission", submission.id, submission.job_submission_owner_email)
+    return submission
+
+
+ROUTES = [
+    Route("GET", "", list_job_submissions, permission=VIEW),
+    Route("POST", "", create_job_submission, permission=EDIT, status=201),
+    Route("GET", "/{job_submission_id}", get_job_submission, permission=VIEW),
+    Route("PUT", "/{job_submission_id}", update_job_submission, permission=EDIT),
+    Route("DELETE", "/{job_submission_id}", delete_job_submission, permission=EDIT, status=204),
+]

@@ -1,0 +1,72 @@
+"""What clients send and are answered."""
+
+from jobbergate_job_submissions.models import NAME_LENGTH, Status
+from jobbergate_job_submissions.parameters import Parameters
+from jobbergate_server import ListParameters, Schema, fields
+
+DESCRIPTION_LENGTH = 65_536
+DIRECTORY_LENGTH = 4_096  # PATH_MAX of Linux
+
+
+class JobSubmissionSchema(Schema):
+    """A job submission."""
+
+    id = fields.Integer(required=True, dump_only=True, example=7)
+    created_at = fields.Timestamp(required=True)
+    updated_at = fields.Timestamp(required=True)
+    job_submission_name = fields.Text(required=True, example="Flow around a car, fine mesh")
+    job_submission_description = fields.Text(required=True, allow_none=True, example="Second night")
+    job_submission_owner_email = fields.Text(required=True, example="local-user@jobbergate.local")
+    job_script_id = fields.Integer(required=True, allow_none=True, example=1)
+    execution_directory = fields.Text(required=True, allow_none=True, example="/home/local-user/car")
+    slurm_job_id = fields.Integer(required=True, allow_none=True, example=4711)
+    client_id = fields.Text(required=True, description="The cluster's client id.", example="local-cluster")
+    status = fields.Choice(tuple(Status), required=True, example=Status.SUBMITTED)
+    report_message = fields.Text(required=True, allow_none=True, example=None)
+    execution_parameters = Parameters(required=True, allow_none=True, description="All of them; null where not set.")
+    job_script_name = fields.Text(
+        required=True, allow_none=True, attribute="job_script.job_script_name", example="Flow around a car"
+    )
+
+
+class JobSubmissionCreateSchema(Schema):
+    """A new job submission."""
+
+    job_submission_name = fields.Text(required=True, max_length=NAME_LENGTH, example="Flow around a car, fine mesh")
+    job_submission_description = fields.Text(
+        allow_none=True, load_default=None, max_length=DESCRIPTION_LENGTH, example="Second night"
+    )
+    job_script_id = fields.Integer(required=True, example=1)
+    execution_directory = fields.Path(
+        allow_none=True, load_default=None, max_length=DIRECTORY_LENGTH, example="/home/local-user/car"
+    )
+    client_id = fields.Text(
+        allow_none=True, load_default=None, max_length=NAME_LENGTH, description="The token's, when left out."
+    )
+    execution_parameters = Parameters(load_default=dict, description="Those that are set.", example={"tasks": 4})
+
+
+class JobSubmissionUpdateSchema(Schema):
+    """Changes of a job submission; what is left out stays as it is."""
+
+    job_submission_name = fields.Text(max_length=NAME_LENGTH, example="Flow around a car, finer mesh")
+    job_submission_description = fields.Text(allow_none=True, max_length=DESCRIPTION_LENGTH, example="Third night")
+    execution_directory = fields.Path(allow_none=True, max_length=DIRECTORY_LENGTH, example="/scratch/car")
+    status = fields.Choice(tuple(Status), example=Status.UNKNOWN)
+
+
+class JobSubmissionPathSchema(Schema):
+    """The id in a path."""
+
+    job_submission_id = fields.Integer(required=True, ge=None, le=None, description="The submission's id.", example=7)
+
+
+class JobSubmissionListParameters(ListParameters):
+    """The query of the list of job submissions."""
+
+    all = fields.Boolean(load_default=False, description="Everybody's, not only the caller's own.")
+    submit_status = fields.Choice(tuple(Status), description="Only those in this status.")
+    slurm_job_ids = fields.Text(
+        load_default="", description="Only these job ids, with commas between.", example="4711,4712"
+    )
+    from_job_script_id = fields.Integer(description="Only those made from this job script.", example=1)

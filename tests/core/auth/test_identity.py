@@ -1,0 +1,103 @@
+"""What the claims of a token say about whom it was issued to."""
+
+import pytest
+
+from jobbergate_server.auth.identity import Identity, InvalidToken
+
+
+def test_a_token_with_a_subject_alone_is_an_identity_that_may_do_nothing() -> None:
+    assert Identity.from_claims({"sub": "someone"}) == Identity("someone", frozenset())
+
+
+def test_all_claims_are_taken_over() -> None:
+    claims = {
+        "sub": "someone",
+        "permissions": ["a:read", "a:write", "a:read"],
+        "email": "someone@example.com",
+        "azp": "portal",
+        "organization": {"acme": {"name": "Acme"}},
+        "scope": "openid",
+    }
+    assert Identity.from_claims(claims) == Identity(
+        "someone", frozenset({"a:read", "a:write"}), "someone@example.com", "portal", "acme"
+    )
+
+
+@pytest.mark.parametrize("claims", [{}, {"sub": None}, {"sub": ""}, {"sub": 7}, {"sub": ["someone"]}, {"sub": True}])
+def test_a_token_without_a_subject_is_refused(claims: dict[str, object]) -> None:
+    with pytest.raises(InvalidToken, match=r"^sub "):
+        Identity.from_claims(claims)
+
+
+@pytest.mark.parametrize("permissions", [None, "a:read", {"a:read": True}, ["a:read", 1], [None], [["a:read"]], 0])
+def test_permissions_that_are_no_list_of_texts_are_refused(permissions: object) -> None:
+    with pytest.raises(InvalidToken, match=r"^permissions "):
+        Identity.from_claims({"sub": "someone", "permissions": permissions})
+
+
+@pytest.mark.parametrize(
+    ("claim", "email"),
+    [
+        (None, None),
+        ("someone@example.com", "someone@example.com"),
+        ("MiXed@Example.COM", "MiXed@example.com"),
+        ("POSTMASTER@Example.COM", "POSTMASTER@example.com"),
+        ("local-user@jobbergate.local", "local-user@jobbergate.local"),
+        ("root@localhost", "root@localhost"),
+        ("jürgen@Bücher.example", "jürgen@bücher.example"),
+    ],
+)
+def test_only_the_domain_of_an_email_is_lower_cased(claim: object, email: str | None) -> None:
+    assert Identity.from_claims({"sub": "someone", "email": claim}).email == email
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        " ",
+        "someone",
+        "@example.com",
+        "someone@",
+        "a@b@c",
+        "a b@example.com",
+        "a@example.com\n",
+        "a@\ud800.com",
+        7,
+        [],
+    ],
+)
+def test_an_email_that_is_none_is_refused(email: object) -> None:
+    with pytest.raises(InvalidToken, match=r"^email "):
+        Identity.from_claims({"sub": "someone", "email": email})
+
+
+@pytest.mark.parametrize(
+    ("claims", "client_id"), [({}, None), ({"azp": ""}, None), ({"azp": None}, None), ({"azp": "Agent"}, "Agent")]
+)
+def test_the_authorized_party_is_the_client_id(claims: dict[str, object], client_id: str | None) -> None:
+    assert Identity.from_claims({"sub": "someone", **claims}).client_id == client_id
+
+
+@pytest.mark.parametrize("azp", [7, ["portal"], {}, True])
+def test_an_authorized_party_that_is_no_text_is_refused(azp: object) -> None:
+    with pytest.raises(InvalidToken, match=r"^azp "):
+        Identity.from_claims({"sub": "someone", "azp": azp})
+
+
+@pytest.mark.parametrize(("claim", "organization"), [(None, None), ({"acme": None}, "acme"), ({"acme": {}}, "acme")])
+def test_the_only_key_of_the_organization_is_its_id(claim: object, organization: str | None) -> None:
+    assert Identity.from_claims({"sub": "someone", "organization": claim}).organization == organization
+
+
+@pytest.mark.parametrize("claim", [{}, {"acme": {}, "umbrella": {}}, "acme", ["acme"], 7, False])
+def test_an_organization_that_is_not_exactly_one_is_refused(claim: object) -> None:
+    with pytest.raises(InvalidToken, match=r"^organization "):
+        Identity.from_claims({"sub": "someone", "organization": claim})
+
+
+def test_the_reason_of_a_refusal_holds_nothing_of_the_token() -> None:
+    with pytest.raises(InvalidToken) as refusal:
+        Identity.from_claims({"sub": "someone", "email": "secret value"})
+    assert "secret" not in str(refusal.value)
+    assert refusal.value.__suppress_context__

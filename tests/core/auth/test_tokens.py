@@ -1,0 +1,467 @@
+"""Which tokens are accepted: signatures, headers, claims, the cache, and input that is no token at all."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+from jobbergate_server.auth.identity import Identity, InvalidToken
+from jobbergate_server.auth.oidc import Provider
+from jobbergate_server.auth.tokens import MAX_SIZE, TokenVerifier
+from jobbergate_server.settings import Oidc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from core.auth.conftest import Clock, Keys, LocalProvider
+    from joserfc.jwk import Key
+
+NOW = 1_800_000_000
+LEEWAY = 10
+
+
+@pytest.fixture
+async def provider(local: LocalProvider, clock: Clock) -> AsyncIterator[Provider]:
+    async with Provider(local.url, clock=clock) as provider:
+        yield provider
+
+
+@pytest.fixture
+def verifier(local: LocalProvider, provider: Provider, today: Clock) -> TokenVerifier:
+    return TokenVerifier(provider, Oidc(issuer=local.url, leeway=LEEWAY), clock=today)
+
+
+async def refused(verifier: TokenVerifier, token: str) -> str:
+    """The reason why ``token`` is not accepted."""
+    with pytest.raises(InvalidToken) as refusal:
+        await verifier.verify(token)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec", "okp"])
+async def test_rs256_es256_and_ed25519_are_accepted(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, kind: str
+) -> None:
+    token = local.token(getattr(keys, kind))
+    assert await verifier.verify(token) == Identity("someone", frozenset({"a:read"}))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [
+        ("RS512", RSAKey.generate_key(2048, {"kid": "key"})),
+        ("PS256", RSAKey.generate_key(2048, {"kid": "key"})),
+        ("ES384", ECKey.generate_key("P-384", {"kid": "key"})),
+        ("ES512", ECKey.generate_key("P-521", {"kid": "key"})),
+        ("EdDSA", OKPKey.generate_key("Ed25519", {"kid": "key"})),
+    ],
+)
+async def test_another_algorithm_is_accepted_only_when_it_is_listed(
+    local: LocalProvider, provider: Provider, today: Clock, algorithm: str, key: Key
+) -> None:
+    local.publish(key)
+    token = local.token(key, algorithm)
+    listing = TokenVerifier(provider, Oidc(issuer=local.url, algorithms=[algorithm]), clock=today)
+    other = TokenVerifier(provider, Oidc(issuer=local.url), clock=today)
+    assert (await listing.verify(token)).subject == "someone"
+    assert await refused(other, token) == "the algorithm is not one that is accepted"
+
+
+async def test_a_token_without_a_signature_is_refused(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    token = local.sign({"alg": "none", "kid": "rsa"}, {"sub": "someone"}, keys.rsa, "none")
+    assert token.endswith(".")
+    assert await refused(verifier, token) == "the algorithm is not one that is accepted"
+    assert await refused(verifier, local.token(keys.rsa).rpartition(".")[0] + ".") == "the signature is wrong"
+
+
+async def test_a_public_key_is_no_shared_secret(local: LocalProvider, verifier: TokenVerifier, keys: Keys) -> None:
+    for public in [keys.rsa.as_pem(), keys.rsa.as_der()]:
+        secret = OctKey(public, public, {"kid": "rsa"})
+        token = local.sign({"alg": "HS256", "kid": "rsa"}, {"sub": "someone"}, secret, "HS256")
+        assert await refused(verifier, token) == "the algorithm is not one that is accepted"
+
+
+async def test_a_key_signs_with_no_algorithm_but_its_own(
+    local: LocalProvider, provider: Provider, today: Clock
+) -> None:
+    key = RSAKey.generate_key(2048, {"kid": "key", "alg": "RS512"})
+    local.publish(key)
+    verifier = TokenVerifier(provider, Oidc(issuer=local.url, algorithms=["RS256", "RS512"]), clock=today)
+    assert await refused(verifier, local.token(key, "RS256")) == "unsupported_key_alg"
+    assert (await verifier.verify(local.token(key, "RS512"))).subject == "someone"
+
+
+async def test_a_key_of_another_kind_than_the_algorithm_is_refused(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    token = local.sign({"alg": "ES256", "kid": "rsa"}, {"sub": "someone"}, keys.ec)
+    assert await refused(verifier, token) == "invalid_key_type"
+
+
+async def test_a_token_of_a_key_that_only_bears_the_name_is_refused(
+    local: LocalProvider, verifier: TokenVerifier
+) -> None:
+    forger = RSAKey.generate_key(2048, {"kid": "rsa"})
+    assert await refused(verifier, local.token(forger)) == "the signature is wrong"
+
+
+async def test_claims_that_were_changed_are_refused(local: LocalProvider, verifier: TokenVerifier, keys: Keys) -> None:
+    header, _, signature = local.token(keys.rsa).split(".")
+    _, payload, _ = local.token(keys.rsa, sub="somebody else").split(".")
+    assert await refused(verifier, f"{header}.{payload}.{signature}") == "the signature is wrong"
+
+
+@pytest.mark.parametrize("name", ["jwk", "jku", "x5u", "x5c"])
+async def test_a_key_in_the_token_itself_is_never_used(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, name: str
+) -> None:
+    forger = RSAKey.generate_key(2048, {"kid": "rsa"})
+    jwk = forger.as_dict(private=False)
+    brought = {"jwk": jwk, "jku": f"{local.url}/forged", "x5u": f"{local.url}/forged", "x5c": ["AA"]}[name]
+    claims = {"iss": local.url, "sub": "someone", "exp": NOW + 600}
+    for kid in ["rsa", "forged"]:
+        token = local.sign({"alg": "RS256", "kid": kid, name: brought}, claims, forger)
+        assert await refused(verifier, token) in {"the signature is wrong", "the provider has no such key"}
+    assert f"{local.url}/forged" not in local.requests
+    good = local.sign({"alg": "RS256", "kid": "rsa", name: brought}, claims, keys.rsa)
+    assert (await verifier.verify(good)).subject == "someone"
+
+
+@pytest.mark.parametrize("crit", [["exp"], ["b64"], [], None, 7, "exp"])
+async def test_a_header_that_demands_an_extension_is_refused(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, crit: object
+) -> None:
+    token = local.sign({"alg": "RS256", "kid": "rsa", "crit": crit, "exp": 1, "b64": True}, {"sub": "x"}, keys.rsa)
+    assert "extension" in await refused(verifier, token)
+
+
+async def test_a_header_may_hold_what_this_server_does_not_know(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    header = {"alg": "RS256", "kid": "rsa", "nonce": "x" * 2000}
+    token = local.sign(header, {"iss": local.url, "sub": "someone", "exp": NOW + 600}, keys.rsa)
+    assert (await verifier.verify(token)).subject == "someone"
+
+
+@pytest.mark.parametrize("kid", [None, 7, ["rsa"], {}, True])
+async def test_a_header_must_name_its_key_in_text(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, kid: object
+) -> None:
+    assert await refused(verifier, local.sign({"alg": "RS256", "kid": kid}, {}, keys.rsa)) == "the header names no key"
+    assert await refused(verifier, local.sign({"alg": "RS256"}, {}, keys.rsa)) == "the header names no key"
+    assert local.fetches == 0
+
+
+async def test_an_encrypted_token_is_refused(verifier: TokenVerifier) -> None:
+    assert await refused(verifier, "eyJhbGciOiJSU0EtT0FFUCIsImVuYyI6IkEyNTZHQ00ifQ.AA.AA.AA.AA") == "decode_error"
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"exp": NOW - LEEWAY}, "the token has expired"),
+        ({"exp": 0}, "the token has expired"),
+        ({"exp": -1e308}, "the token has expired"),
+        ({"exp": None}, "exp is not a number"),
+        ({"exp": str(NOW + 600)}, "exp is not a number"),
+        ({"exp": True}, "exp is not a number"),
+        ({"exp": [NOW + 600]}, "exp is not a number"),
+        ({"iat": NOW + LEEWAY + 1}, "iat is in the future"),
+        ({"iat": 1e308}, "iat is in the future"),
+        ({"iat": None}, "iat is not a number"),
+        ({"iat": "now"}, "iat is not a number"),
+        ({"iat": False}, "iat is not a number"),
+        ({"nbf": NOW + LEEWAY + 1}, "nbf is in the future"),
+        ({"nbf": None}, "nbf is not a number"),
+        ({"nbf": True}, "nbf is not a number"),
+        ({"iss": "https://elsewhere.example.com"}, "iss is not the configured issuer"),
+        ({"iss": None}, "iss is not the configured issuer"),
+        ({"iss": ["http://127.0.0.1"]}, "iss is not the configured issuer"),
+        ({"aud": "jobbergate"}, "aud is present, but no audience is configured"),
+        ({"aud": []}, "aud is present, but no audience is configured"),
+        ({"aud": None}, "aud is present, but no audience is configured"),
+        ({"sub": ""}, "sub is not a text with something in it"),
+        ({"email": "nobody"}, "email is not an e-mail address"),
+    ],
+)
+async def test_a_claim_that_is_wrong_is_refused(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, claims: dict[str, Any], reason: str
+) -> None:
+    assert await refused(verifier, local.token(keys.rsa, **claims)) == reason
+
+
+@pytest.mark.parametrize("claim", ["exp", "iss", "sub"])
+async def test_expiry_issuer_and_subject_are_required(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, claim: str
+) -> None:
+    assert (await refused(verifier, local.token(keys.rsa, without=claim))).startswith(f"{claim} is not ")
+
+
+async def test_an_issuer_that_differs_in_a_slash_is_another_one(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    assert "iss" in await refused(verifier, local.token(keys.rsa, iss=local.url + "/"))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": NOW - LEEWAY + 1},
+        {"exp": NOW + 0.5},
+        {"exp": 1e30},
+        {"iat": NOW + LEEWAY},
+        {"iat": 0.0},
+        {"nbf": NOW + LEEWAY},
+        {"nbf": NOW - 600},
+    ],
+)
+async def test_clocks_may_differ_by_the_leeway(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, claims: dict[str, Any]
+) -> None:
+    assert (await verifier.verify(local.token(keys.rsa, **claims))).subject == "someone"
+
+
+async def test_the_moment_of_issue_is_optional(local: LocalProvider, verifier: TokenVerifier, keys: Keys) -> None:
+    assert (await verifier.verify(local.token(keys.rsa, without="iat"))).subject == "someone"
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity", "1" + "0" * 400, "1" * 5000])
+@pytest.mark.parametrize("claim", ["exp", "iat", "nbf", "other"])
+async def test_numbers_without_bounds_are_refused(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, claim: str, number: str
+) -> None:
+    payload = f'{{"iss":"{local.url}","sub":"someone","exp":{NOW + 600},"{claim}":{number}}}'
+    token = local.sign({"alg": "RS256", "kid": "rsa"}, payload.encode(), keys.rsa)
+    assert await refused(verifier, token) == "the token is malformed"
+
+
+@pytest.fixture
+def for_jobbergate(local: LocalProvider, provider: Provider, today: Clock) -> TokenVerifier:
+    return TokenVerifier(provider, Oidc(issuer=local.url, audience="jobbergate"), clock=today)
+
+
+@pytest.mark.parametrize("aud", ["jobbergate", ["jobbergate"], ["other", "jobbergate"]])
+async def test_a_token_for_the_configured_audience_is_accepted(
+    local: LocalProvider, for_jobbergate: TokenVerifier, keys: Keys, aud: object
+) -> None:
+    assert (await for_jobbergate.verify(local.token(keys.rsa, aud=aud))).subject == "someone"
+
+
+@pytest.mark.parametrize(
+    "aud",
+    [
+        "Jobbergate",
+        "jobbergate-other",
+        "other jobbergate",
+        "",
+        ["other"],
+        [],
+        ["jobbergate", 7],
+        [["jobbergate"]],
+        {"jobbergate": True},
+        None,
+        7,
+    ],
+)
+async def test_a_token_that_is_not_for_the_configured_audience_is_refused(
+    local: LocalProvider, for_jobbergate: TokenVerifier, keys: Keys, aud: object
+) -> None:
+    assert (await refused(for_jobbergate, local.token(keys.rsa, aud=aud))).startswith("aud is ")
+    assert (await refused(for_jobbergate, local.token(keys.rsa))).startswith("aud is ")
+
+
+async def test_a_token_of_more_than_16_kib_is_refused(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    large = local.token(keys.rsa, padding="x" * 11_500)
+    assert 15_000 < len(large) <= MAX_SIZE
+    assert (await verifier.verify(large)).subject == "someone"
+    assert await refused(verifier, local.token(keys.rsa, padding="x" * 12_500)) == "the token is too long"
+
+
+async def test_a_new_key_of_the_provider_is_accepted_at_once(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    await verifier.verify(local.token(keys.rsa))
+    local.publish(keys.rsa, keys.other)
+    assert (await verifier.verify(local.token(keys.other))).subject == "someone"
+    assert (await verifier.verify(local.token(keys.rsa))).subject == "someone"
+    assert local.fetches == 2
+
+
+async def test_fifty_tokens_of_an_unknown_key_at_once_cause_one_fetch(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    tokens = [local.token(keys.other, jti=str(number)) for number in range(50)]
+    refusals = await asyncio.gather(*(verifier.verify(token) for token in tokens), return_exceptions=True)
+    assert {str(refusal) for refusal in refusals} == {"the provider has no such key"}
+    assert local.fetches == 1
+
+
+async def test_known_keys_work_while_the_provider_is_away(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, clock: Clock
+) -> None:
+    await verifier.verify(local.token(keys.rsa))
+    local.away = True
+    clock.now += 4000
+    assert (await verifier.verify(local.token(keys.rsa))).subject == "someone"
+    assert (await verifier.verify(local.token(keys.ec))).subject == "someone"
+    assert local.fetches == 2
+
+
+async def test_a_server_without_keys_tells_why_and_recovers(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, clock: Clock
+) -> None:
+    local.away = True
+    token = local.token(keys.rsa)
+    assert (await refused(verifier, token)).endswith("answers 503")
+    local.away = False
+    clock.now += 1
+    assert (await verifier.verify(token)).subject == "someone"
+
+
+async def test_a_token_that_was_verified_is_not_verified_again(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    token = local.token(keys.rsa)
+    assert await verifier.verify(token) is await verifier.verify(token)
+
+
+async def test_a_verified_token_is_refused_once_it_expires(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, today: Clock
+) -> None:
+    token = local.token(keys.rsa, exp=NOW + 60)
+    identity = await verifier.verify(token)
+    today.now += 60 + LEEWAY - 0.1
+    assert await verifier.verify(token) is identity
+    today.now += 0.1
+    assert await refused(verifier, token) == "the token has expired"
+
+
+async def test_a_verified_token_is_refused_once_its_key_is_withdrawn(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, clock: Clock
+) -> None:
+    token, staying = local.token(keys.rsa), local.token(keys.ec)
+    await verifier.verify(token)
+    await verifier.verify(staying)
+    local.publish(keys.ec)
+    clock.now += 3599
+    await verifier.verify(token)
+    clock.now += 1
+    assert await refused(verifier, token) == "the provider has no such key"
+    assert (await verifier.verify(staying)).subject == "someone"
+
+
+async def test_a_refresh_for_another_key_ends_the_withdrawn_one_too(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    token = local.token(keys.rsa)
+    await verifier.verify(token)
+    local.publish(keys.other)
+    await verifier.verify(local.token(keys.other))
+    assert await refused(verifier, token) == "the provider has no such key"
+
+
+async def test_only_the_latest_tokens_are_remembered(
+    local: LocalProvider, provider: Provider, keys: Keys, today: Clock
+) -> None:
+    verifier = TokenVerifier(provider, Oidc(issuer=local.url), clock=today, cache_size=2)
+    tokens = [local.token(keys.ec, jti=name) for name in "abc"]
+    first, second, third = [await verifier.verify(token) for token in tokens]
+    assert await verifier.verify(tokens[2]) is third
+    assert await verifier.verify(tokens[1]) is second
+    assert await verifier.verify(tokens[0]) is not first
+
+
+ALGORITHMS: list[object] = [None, 7, True, [], {}, ["RS256"], "", "rs256", "RS256 ", "NONE", "ES256"]
+HEADERS: list[object] = [
+    b"",
+    b"{",
+    b"\xff",
+    b'{"alg":"RS256","kid":"\\ud800"}',
+    b'{"alg":1e400,"kid":"rsa"}',
+    b'{"alg":"RS256","kid":1e400}',
+    b'{"alg":"RS256","kid":"rsa","x":' + b"9" * 5000 + b"}",
+    b'{"alg":"RS256","kid":"rsa","x":' + b"[" * 5000 + b"}",
+    b"[" * 5000 + b"]" * 5000,
+    None,
+    7,
+    "alg",
+    "alg b64 crit",
+    ["alg"],
+    ["alg", "b64"],
+    {},
+    *({"alg": alg, "kid": "rsa"} for alg in ALGORITHMS),
+    *({"alg": "RS256", "kid": "rsa", "b64": b64} for b64 in [False, None, 7, "false"]),
+    *({"alg": "RS256", "kid": "rsa", name: 7} for name in ["typ", "cty", "jku", "jwk", "x5c", "x5t", "x5t#S256"]),
+]
+PAYLOADS: list[object] = [
+    b"",
+    b"{",
+    b"\xff",
+    b"[" * 1000,
+    b"[" * 5000 + b"]" * 5000,
+    b'{"a":' * 1000 + b"1" + b"}" * 1000,
+    b'{"sub":"\\ud800"}',
+    None,
+    7,
+    "text",
+    [],
+    {},
+    {"exp": NOW + 600},
+]
+
+
+async def test_whatever_is_no_good_token_is_refused_and_nothing_else_happens(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    good_header, good_payload = {"alg": "RS256", "kid": "rsa"}, {"iss": local.url, "sub": "x", "exp": NOW + 600}
+    tokens = [local.sign(header, payload, keys.rsa) for header, payload in product(HEADERS, [good_payload, *PAYLOADS])]
+    tokens += [local.sign(good_header, payload, keys.rsa) for payload in PAYLOADS]
+    for token in tokens:
+        await refused(verifier, token)
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ec", "okp"])
+async def test_whatever_is_left_of_a_token_is_refused(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys, kind: str
+) -> None:
+    token = local.token(getattr(keys, kind))
+    for end in range(len(token)):
+        await refused(verifier, token[:end])
+    for extra in ["=", ".", " ", "\n", "A", "\0", "ä", "\udcff"]:
+        await refused(verifier, token + extra)
+        await refused(verifier, extra + token)
+
+
+async def test_random_text_is_refused(local: LocalProvider, verifier: TokenVerifier, keys: Keys) -> None:
+    dice = random.Random(20261123)  # noqa: S311 - the same tokens in every run
+    token = local.token(keys.rsa)
+    alphabet = "".join(map(chr, range(256))) + "\udcff\U0001f600"
+    for _ in range(2000):
+        await refused(verifier, "".join(dice.choices(alphabet, k=dice.randrange(200))))
+        await refused(verifier, ".".join("".join(dice.choices("AQgw_-ey", k=dice.randrange(40))) for _ in range(3)))
+        at = dice.randrange(len(token))
+        other = dice.choice([char for char in alphabet if char != token[at]])
+        await refused(verifier, token[:at] + other + token[at + 1 :])
+
+
+async def test_the_reason_of_a_refusal_holds_nothing_of_the_token(
+    local: LocalProvider, verifier: TokenVerifier, keys: Keys
+) -> None:
+    for header in [
+        {"alg": "SECRET", "kid": "rsa"},
+        {"alg": "RS256", "kid": "SECRET"},
+        {"alg": "RS256", "kid": "rsa", "jku": "SECRET"},
+    ]:
+        with pytest.raises(InvalidToken) as refusal:
+            await verifier.verify(local.sign(header, {"sub": "SECRET"}, keys.rsa))
+        assert "SECRET" not in str(refusal.value)
+        assert refusal.value.__cause__ is None
