@@ -21,8 +21,10 @@ from jobbergate_server.errors import (
     Unprocessable,
 )
 from jobbergate_server.fields import Schema
+from jobbergate_server.files import FILES, FileField, Files
 from jobbergate_server.hookspecs import Models, PluginContext, hookimpl
 from jobbergate_server.pagination import ListParameters, ListQuery
+from jobbergate_server.paths import confined_path
 from jobbergate_server.permissions import (
     AUTHENTICATED,
     IDENTITY,
@@ -31,14 +33,17 @@ from jobbergate_server.permissions import (
     require_email,
     require_owner,
 )
-from jobbergate_server.requests import BODY, HEADERS, PATH, QUERY
+from jobbergate_server.requests import BODY, FORM, HEADERS, PATH, QUERY
 from jobbergate_server.responses import json_response
 from jobbergate_server.routing import Route
 from jobbergate_server.settings import Section
+from jobbergate_server.uploads import File, Upload
 
 __all__ = [
     "AUTHENTICATED",
     "BODY",
+    "FILES",
+    "FORM",
     "HEADERS",
     "IDENTITY",
     "PATH",
@@ -48,6 +53,9 @@ __all__ = [
     "BadRequest",
     "Conflict",
     "ContentTooLarge",
+    "File",
+    "FileField",
+    "Files",
     "Forbidden",
     "InvalidRequest",
     "ListParameters",
@@ -61,7 +69,9 @@ __all__ = [
     "Schema",
     "Section",
     "Unprocessable",
+    "Upload",
     "__version__",
+    "confined_path",
     "delete_row",
     "fields",
     "find",

@@ -1,6 +1,9 @@
 """The boot order: from settings to an application that serves."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -8,8 +11,8 @@ from aiohttp import web
 from jobbergate_server import __version__
 from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.auth.tokens import TokenVerifier
-from jobbergate_server.contributions import collect, tortoise_apps
-from jobbergate_server.cors import cors_middleware
+from jobbergate_server.contributions import CONTRIBUTIONS, Contribution, collect, tortoise_apps
+from jobbergate_server.cors import allow_origin, cors_middleware
 from jobbergate_server.database import DATABASE, Database
 from jobbergate_server.errors import error_middleware
 from jobbergate_server.files import FILES, Files
@@ -17,7 +20,7 @@ from jobbergate_server.logs import log_middleware
 from jobbergate_server.migrations import migrate, pending
 from jobbergate_server.openapi import DOCUMENT, build_document, encode
 from jobbergate_server.plugins import PLUGINS, Plugin, Plugins, StartError, discover
-from jobbergate_server.readiness import OK, PROVIDER, check_database
+from jobbergate_server.readiness import PROVIDER, require_database
 from jobbergate_server.routing import mount
 from jobbergate_server.settings import SETTINGS, Settings
 
@@ -51,6 +54,7 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     )
     app[SETTINGS] = settings
     app[PLUGINS] = plugins
+    app[CONTRIBUTIONS] = contributions
     app[DATABASE] = Database(settings.database, tortoise_apps(contributions))
     app[FILES] = Files(settings.files)
     app[PROVIDER] = Provider(settings.oidc.issuer, keys_max_age=settings.oidc.keys_max_age)
@@ -58,9 +62,36 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     verifier = TokenVerifier(app[PROVIDER], settings.oidc)
     for contribution in contributions:
         mount(app, contribution.plugin.prefix, contribution.routes, verifier, app[DATABASE])
+    app.on_response_prepare.append(allow_origin)
     app.cleanup_ctx.append(_connect)
     app.cleanup_ctx.append(_check_schema)
+    app.cleanup_ctx.extend(_lifespans(plugins, contributions))
     return app
+
+
+def _lifespans(
+    plugins: Plugins, contributions: Iterable[Contribution]
+) -> Iterator[Callable[[web.Application], AsyncIterator[None]]]:
+    for contribution in contributions:
+        lifespan = plugins.call(contribution.plugin, "lifespan", _context_manager, context=contribution.context)
+        if lifespan is not None:
+            yield partial(_keep_open, lifespan)
+    plugins.refuse_failures()
+
+
+def _context_manager(lifespan: object) -> AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]]:
+    if not isinstance(lifespan, AbstractAsyncContextManager):
+        raise TypeError(f"{lifespan!r} is not an asynchronous context manager")
+    return lifespan
+
+
+async def _keep_open(
+    lifespan: AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]], app: web.Application
+) -> AsyncIterator[None]:
+    async with lifespan as kept:
+        for key, value in kept.items():
+            app[key] = value
+        yield
 
 
 async def _connect(app: web.Application) -> AsyncIterator[None]:
@@ -70,8 +101,7 @@ async def _connect(app: web.Application) -> AsyncIterator[None]:
 
 async def _check_schema(app: web.Application) -> AsyncIterator[None]:
     database = app[DATABASE]
-    if (state := await check_database(database)) != OK:
-        raise StartError(f"database.url: {state}")
+    await require_database(database)
     if app[SETTINGS].database.migrate_on_start:
         for name in await migrate(database):
             log.info("migration applied", migration=name)

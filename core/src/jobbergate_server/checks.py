@@ -6,8 +6,9 @@ from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.contributions import collect, tortoise_apps
 from jobbergate_server.database import Database
 from jobbergate_server.files import Files
+from jobbergate_server.logs import configure_logging
 from jobbergate_server.plugins import Plugins, StartError, discover
-from jobbergate_server.readiness import OK, check_database, check_files, check_issuer, check_schema
+from jobbergate_server.readiness import OK, check_files, check_issuer, check_storage
 from jobbergate_server.settings import Settings, SettingsError, load_settings
 
 
@@ -18,15 +19,14 @@ async def run_checks(config: Path | None) -> dict[str, str]:
     """
     try:
         settings = load_settings(config)
+        configure_logging(settings.log)
         contributions = collect(Plugins(discover(), settings.plugins), settings)
     except (SettingsError, StartError) as error:
         return {"settings": str(error)}
     database = Database(settings.database, tortoise_apps(contributions))
     results = {"settings": OK}
     async with database.connected():
-        results["database"] = await check_database(database)
-        if results["database"] == OK:
-            results["schema"] = await check_schema(database)
+        results |= await check_storage(database)
     results["issuer"] = await _issuer(settings)
     results["files"] = await check_files(Files(settings.files))
     return results

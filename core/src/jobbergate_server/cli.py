@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -9,13 +11,13 @@ import click
 from jobbergate_server import __version__, dev, server
 from jobbergate_server.app import create_app
 from jobbergate_server.checks import run_checks
-from jobbergate_server.contributions import Contribution, collect, tortoise_apps
+from jobbergate_server.contributions import Contribution, collect, permission_names, tortoise_apps
 from jobbergate_server.database import Database
 from jobbergate_server.issuer import Issuer, NoIssuer
 from jobbergate_server.logs import configure_logging
 from jobbergate_server.migrations import migrate
 from jobbergate_server.plugins import Plugins, StartError, discover
-from jobbergate_server.readiness import OK
+from jobbergate_server.readiness import OK, require_database
 from jobbergate_server.settings import Settings, SettingsError, load_settings
 
 
@@ -51,7 +53,8 @@ def main() -> None:
 @click.option("--samples/--no-samples", default=True, show_default=True, help="Fill an empty database with samples.")
 def serve_dev(config: Path | None, host: str | None, port: int | None, samples: bool) -> None:  # noqa: FBT001 - click's options
     """Serve for development: on loopback, with an OpenID Connect issuer of its own, migrating by itself."""
-    dev.serve(_settings(config, host, port), samples=samples)
+    command = [sys.argv[0], "token", *(["--config", str(config)] if config else [])]
+    dev.serve(_settings(config, host, port), samples=samples, token_command=shlex.join(command))
 
 
 @main.command()
@@ -81,7 +84,9 @@ def apply_migrations(config: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 def list_plugins(config: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's options
     """List the installed plugins and their states, in the order in which they come."""
-    plugins = Plugins(discover(), load_settings(config).plugins)
+    settings = _settings(config)
+    plugins = Plugins(discover(), settings.plugins)
+    collect(plugins, settings)
     rows = [
         {"name": plugin.slug, "version": plugin.version, "state": plugin.state, "reason": plugin.reason}
         for plugin in plugins.installed
@@ -112,11 +117,10 @@ def check(config: Path | None) -> None:
 @click.option("--permission", "permissions", multiple=True, help="What the token allows; everything by default.")
 def token(config: Path | None, email: str, client_id: str, permissions: tuple[str, ...]) -> None:
     """Print a token of the development issuer, and nothing else."""
+    settings = _settings(config)
     issuer = Issuer.load(dev.DIRECTORY)
-    if not permissions:
-        brought = _contributions(load_settings(config))
-        permissions = tuple(permission.name for it in brought for permission in it.permissions)
-    click.echo(issuer.token(email=email, client_id=client_id, permissions=permissions))
+    allowed = permissions or permission_names(_contributions(settings))
+    click.echo(issuer.token(email=email, client_id=client_id, permissions=allowed))
 
 
 def _settings(
@@ -136,4 +140,5 @@ def _contributions(settings: Settings) -> list[Contribution]:
 async def _migrate(settings: Settings) -> list[str]:
     database = Database(settings.database, tortoise_apps(_contributions(settings)))
     async with database.connected():
+        await require_database(database)
         return await migrate(database)

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
+from aiohttp import web
 from pydantic import ValidationError
 from tortoise import Model
 
 from jobbergate_server.hookspecs import Models, PluginContext
 from jobbergate_server.permissions import Permission
-from jobbergate_server.plugins import Plugin, Plugins, StartError
+from jobbergate_server.plugins import Plugin, Plugins, StartError, State
 from jobbergate_server.routing import Route
 from jobbergate_server.settings import Section, Settings, environment_name, problems
+
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -24,6 +27,11 @@ class Contribution:
     models: Models | None = None
     permissions: list[Permission] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
+
+    @property
+    def context(self) -> PluginContext:
+        """What the plugin is told of itself."""
+        return PluginContext(self.plugin.slug, self.settings)
 
     @property
     def app(self) -> dict[str, Any]:
@@ -38,18 +46,20 @@ def collect(plugins: Plugins, settings: Settings) -> list[Contribution]:
         StartError: A plugin failed, its settings are not valid, or two plugins clash; all problems of a kind are told.
     """
     collected = [Contribution(plugin) for plugin in plugins.active]
-    _read_settings(plugins, collected, settings)
-    for contribution in collected:
+    plugins.refuse_failures(_read_settings(plugins, collected, settings))
+    for contribution in _active(collected):
         plugin = contribution.plugin
-        contribution.models = plugins.call(plugin, "register_models")
-        contribution.permissions = list(plugins.call(plugin, "register_permissions") or ())
-        context = PluginContext(plugin.slug, contribution.settings)
-        contribution.routes = list(plugins.call(plugin, "register_routes", context=context) or ())
+        contribution.models = plugins.call(plugin, "register_models", _models)
+        contribution.permissions = plugins.call(plugin, "register_permissions", _all(Permission)) or []
+        contribution.routes = plugins.call(plugin, "register_routes", _all(Route), context=contribution.context) or []
     plugins.refuse_failures()
-    active = [contribution for contribution in collected if contribution.plugin in plugins.active]
+    active = _active(collected)
     if found := [*clashes(active), *unknown_permissions(active)]:
         raise StartError("\n".join(found))
     return active
+
+
+CONTRIBUTIONS: web.AppKey[list[Contribution]] = web.AppKey("contributions", list[Contribution])
 
 
 def tortoise_apps(contributions: Iterable[Contribution]) -> dict[str, dict[str, Any]]:
@@ -57,7 +67,17 @@ def tortoise_apps(contributions: Iterable[Contribution]) -> dict[str, dict[str, 
     return {contribution.plugin.label: contribution.app for contribution in contributions if contribution.models}
 
 
-def _read_settings(plugins: Plugins, collected: list[Contribution], settings: Settings) -> None:
+def permission_names(contributions: Iterable[Contribution]) -> list[str]:
+    """The names of all permissions that the plugins bring."""
+    return [permission.name for contribution in contributions for permission in contribution.permissions]
+
+
+def _active(collected: Iterable[Contribution]) -> list[Contribution]:
+    return [contribution for contribution in collected if contribution.plugin.state is State.ACTIVE]
+
+
+def _read_settings(plugins: Plugins, collected: list[Contribution], settings: Settings) -> list[str]:
+    """Validate the tables of the plugins; a line for everything that is wrong with them."""
     tables = settings.plugins.tables()
     wrong = [
         f"plugins.{name}: no such plugin is installed"
@@ -66,14 +86,45 @@ def _read_settings(plugins: Plugins, collected: list[Contribution], settings: Se
     ]
     for contribution in collected:
         plugin = contribution.plugin
-        model: type[Section] = plugins.call(plugin, "register_settings") or Section
+        model = plugins.call(plugin, "register_settings", _section) or Section
+        if plugin.state is not State.ACTIVE:
+            continue
         try:
             contribution.settings = model.model_validate(tables.get(plugin.label, {}))
         except ValidationError as error:
             wrong += problems(error, "plugins", plugin.slug)
     if wrong:
-        hint = environment_name("plugins", "<slug>", "<key>")
-        raise StartError("\n".join([*wrong, f"(keys of plugins stand in [plugins.<slug>] or in {hint})"]))
+        wrong.append(
+            f"(keys of plugins stand in [plugins.<slug>] or in {environment_name('plugins', '<slug>', '<key>')})"
+        )
+    return wrong
+
+
+def _section(model: object) -> type[Section]:
+    if not (isinstance(model, type) and issubclass(model, Section)):
+        raise TypeError(f"{model!r} is not a subclass of Section")
+    return model
+
+
+def _models(models: object) -> Models:
+    if not isinstance(models, Models):
+        raise TypeError(f"{models!r} is not a Models")
+    import_module(models.module)
+    import_module(models.migrations)
+    return models
+
+
+def _all(kind: type[Item]) -> Callable[[object], list[Item]]:
+    def accept(items: object) -> list[Item]:
+        if not isinstance(items, Iterable):
+            raise TypeError(f"{items!r} is not a list of {kind.__name__}")
+        listed = list(items)
+        for item in listed:
+            if not isinstance(item, kind):
+                raise TypeError(f"{item!r} is not a {kind.__name__}")
+        return listed
+
+    return accept
 
 
 def clashes(contributions: Iterable[Contribution]) -> Iterator[str]:
@@ -98,7 +149,7 @@ def clashes(contributions: Iterable[Contribution]) -> Iterator[str]:
 def unknown_permissions(contributions: Iterable[Contribution]) -> Iterator[str]:
     """A line for every permission that a route asks for and no plugin has registered."""
     contributions = list(contributions)
-    registered = {permission.name for contribution in contributions for permission in contribution.permissions}
+    registered = set(permission_names(contributions))
     for contribution in contributions:
         for route in contribution.routes:
             if isinstance(route.permission, Permission) and route.permission.name not in registered:

@@ -129,7 +129,7 @@ def connection_config(url: str, pool_size: int) -> dict[str, Any]:
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
     return {
-        "engine": "tortoise.backends.asyncpg",
+        "engine": "jobbergate_server.postgresql",
         "credentials": {
             "host": options.get("host", parts.hostname),
             "port": parts.port or 5432,

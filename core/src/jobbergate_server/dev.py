@@ -1,7 +1,6 @@
 """The development server: loopback only, its own OpenID Connect issuer, a schema that is always current, samples."""
 
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from pathlib import Path
 
 import click
@@ -9,9 +8,10 @@ from aiohttp import web
 
 from jobbergate_server import server
 from jobbergate_server.app import create_app
+from jobbergate_server.contributions import CONTRIBUTIONS, permission_names
 from jobbergate_server.database import DATABASE
-from jobbergate_server.issuer import Issuer
-from jobbergate_server.plugins import PLUGINS, StartError
+from jobbergate_server.issuer import ALGORITHM, Issuer
+from jobbergate_server.plugins import PLUGINS, Plugin, StartError
 from jobbergate_server.routing import MOUNT
 from jobbergate_server.settings import Settings, is_loopback
 
@@ -21,8 +21,10 @@ EMAIL = "local-user@jobbergate.local"
 CLIENT_ID = "local-cluster"
 
 
-def serve(settings: Settings, *, samples: bool) -> None:
+def serve(settings: Settings, *, samples: bool, token_command: str) -> None:
     """Serve until SIGTERM or SIGINT, after telling on standard output where and how.
+
+    ``token_command`` is what a user types for a token.
 
     Raises:
         StartError: The host is not loopback, or the application cannot start.
@@ -34,28 +36,32 @@ def serve(settings: Settings, *, samples: bool) -> None:
     origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     issuer = Issuer.open(DIRECTORY, origin + ISSUER_PATH)
 
-    command = Path(sys.argv[0])
-
-    async def announce() -> None:
+    async def announce(app: web.Application) -> None:
+        contributions = app[CONTRIBUTIONS]
+        token = issuer.token(email=EMAIL, client_id=CLIENT_ID, permissions=permission_names(contributions))
         click.echo(
             f"Jobbergate Server serves {origin}{MOUNT}\n"
             f"API documentation: {origin}{MOUNT}/docs\n"
-            f"Get a token:       {command} token\n"
-            f'Try it:            curl --header "Authorization: Bearer $({command} token)" {origin}{MOUNT}/job-scripts'
+            f"Get a token:       {token_command}\n"
+            f'Try it:            curl --header "Authorization: Bearer {token}" {origin}{MOUNT}/job-scripts'
         )
 
     server.serve(lambda: build(settings, issuer, samples=samples), sock, announce=announce)
 
 
-def build(settings: Settings, issuer: Issuer, *, samples: bool) -> web.Application:
-    """The application of ``settings`` behind ``issuer``, which it serves itself."""
+def build(
+    settings: Settings, issuer: Issuer, *, samples: bool, installed: Iterable[Plugin] | None = None
+) -> web.Application:
+    """The application of ``settings`` behind ``issuer``, which it serves itself; ``installed`` as in `create_app`."""
     settings = settings.model_copy(
         update={
             "database": settings.database.model_copy(update={"migrate_on_start": True}),
-            "oidc": settings.oidc.model_copy(update={"issuer": issuer.url, "audience": None}),
+            "oidc": settings.oidc.model_copy(
+                update={"issuer": issuer.url, "audience": None, "algorithms": [ALGORITHM]}
+            ),
         }
     )
-    app = create_app(settings)
+    app = create_app(settings, installed)
     app.add_routes(issuer.routes())
     if samples:
         app.cleanup_ctx.append(_add_samples)
@@ -67,6 +73,13 @@ async def _add_samples(app: web.Application) -> AsyncIterator[None]:
     for plugin in plugins.active:
         with app[DATABASE].bound():
             async with app[DATABASE].transaction():
-                if (adding := plugins.call(plugin, "add_samples", owner=EMAIL)) is not None:
+                if (adding := plugins.call(plugin, "add_samples", _awaitable, owner=EMAIL)) is not None:
                     await adding
+    plugins.refuse_failures()
     yield
+
+
+def _awaitable(adding: object) -> Awaitable[None]:
+    if not isinstance(adding, Awaitable):
+        raise TypeError(f"{adding!r} cannot be awaited")
+    return adding

@@ -27,6 +27,7 @@ __all__ = [
     "Nested",
     "Object",
     "Path",
+    "Scalar",
     "Schema",
     "Text",
     "Timestamp",
@@ -115,7 +116,7 @@ class _Field(ma.fields.Field[Value], Generic[Value]):
         return invalid({"required": REQUIRED, "null": NULL}.get(key, self.problem))
 
 
-class _Scalar(_Field[Value], ABC, Generic[Value]):
+class Scalar(_Field[Value], ABC, Generic[Value]):
     """A field whose value is read by itself."""
 
     @abstractmethod
@@ -130,7 +131,7 @@ class _Scalar(_Field[Value], ABC, Generic[Value]):
         return self.read(value)
 
 
-class Text(_Scalar[str], ma.fields.String):
+class Text(Scalar[str], ma.fields.String):
     """Text that a database can hold, of at most ``max_length`` characters; numbers and booleans become text."""
 
     problem = NOT_TEXT
@@ -151,7 +152,7 @@ class Text(_Scalar[str], ma.fields.String):
         return value
 
 
-class Integer(_Scalar[int], ma.fields.Integer):
+class Integer(Scalar[int], ma.fields.Integer):
     """A whole number; ``ge``, ``gt`` and ``le`` bound it, by default to what an int4 column holds."""
 
     problem = NOT_INTEGER
@@ -180,7 +181,7 @@ class Integer(_Scalar[int], ma.fields.Integer):
             raise self.make_error("invalid") from None
 
 
-class Boolean(_Scalar[bool], ma.fields.Boolean):
+class Boolean(Scalar[bool], ma.fields.Boolean):
     """True or false, also as 1/0, on/off, yes/no, t/f and y/n in any case."""
 
     problem = NOT_BOOLEAN
@@ -193,7 +194,7 @@ class Boolean(_Scalar[bool], ma.fields.Boolean):
         return word in TRUE
 
 
-class Choice(_Scalar[str], ma.fields.String):
+class Choice(Scalar[str], ma.fields.String):
     """One of a few words, such as the members of a `StrEnum`."""
 
     def __init__(self, choices: Sequence[str], **options: Any) -> None:  # noqa: ANN401 - marshmallow's options
@@ -214,7 +215,7 @@ class Choice(_Scalar[str], ma.fields.String):
         return value
 
 
-class Literal(_Scalar[str], ma.fields.String):
+class Literal(Scalar[str], ma.fields.String):
     """One of a few words that have no name of their own."""
 
     def __init__(self, *permitted: str, **options: Any) -> None:  # noqa: ANN401 - marshmallow's options
@@ -262,7 +263,7 @@ class List(_Field[list[Any]], ma.fields.List[Any]):
         super().__init__(cls_or_instance=inner, **options)
 
 
-class Object(_Scalar[dict[str, Any]], ma.fields.Dict):
+class Object(Scalar[dict[str, Any]], ma.fields.Dict):
     """A JSON object with keys of the client's choosing; ``values`` is the field of each value, if they are alike."""
 
     problem = NOT_MAPPING
@@ -297,10 +298,10 @@ class Nested(_Field[dict[str, Any]], ma.fields.Nested):
     def __init__(self, schema: type[ma.Schema], **options: Any) -> None:  # noqa: ANN401 - marshmallow's options
         super().__init__(nested=schema, **options)
 
-    def _deserialize(self, value: Input, attr: str | None, data: Input, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - marshmallow's signature
+    def _deserialize(self, value: Input, attr: str | None, data: Input, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401 - marshmallow's signature
         if not isinstance(value, dict):
             raise self.make_error("invalid")
-        return cast("dict[str, Any]", super()._deserialize(value, attr, data, **kwargs))
+        return cast("dict[str, Any]", super()._deserialize(value, attr, data, *args, **kwargs))
 
 
 PLAIN = (Text, Integer, Boolean, Choice, Timestamp, Object)

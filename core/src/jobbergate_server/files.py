@@ -1,14 +1,36 @@
-"""The store for the contents of files: a local directory or an S3 bucket."""
+"""The contents of files, stored once under their SHA-256: in a local directory, an S3 bucket or memory.
 
+A file is stored before the row that points to it is committed, so that a crash can leave an object that nothing points
+to, and never a row without its file. Objects never change, which is why small ones are kept in memory without thought.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
 from urllib.parse import urlsplit
 
 import obstore
 from aiohttp import web
-from obstore.store import LocalStore, ObjectStore, S3Store
+from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
+from tortoise import fields
 
 from jobbergate_server import settings
 
 PROBE = "probe"
+GRACE = timedelta(days=1)
+"""How long an object that no row points to is kept: a request may be about to point to it."""
+CACHED_FILE = 64 * 1024
+CACHED_TOTAL = 16 * 1024 * 1024
+
+
+class FileField(fields.CharField[str]):
+    """A column that points to a stored file, by the digest that `Files.put` returns."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
+        super().__init__(**{**options, "max_length": 64})
 
 
 class Files:
@@ -18,6 +40,7 @@ class Files:
         """Prepare the store that ``config`` names; a local directory is made when it is first written to."""
         self._url = config.url.get_secret_value()
         self._store: ObjectStore | None = None
+        self._cache = _Cache(CACHED_TOTAL)
 
     @property
     def store(self) -> ObjectStore:
@@ -30,20 +53,96 @@ class Files:
             self._store = _open(self._url)
         return self._store
 
+    async def put(self, content: bytes) -> str:
+        """Store ``content`` and return its digest, by which it is found again."""
+        digest = sha256(content).hexdigest()
+        # Written also when it is there already: an old object that nothing points to may be about to be removed.
+        await obstore.put_async(self.store, _key(digest), content)
+        self._cache.add(digest, content)
+        return digest
+
+    async def get(self, digest: str) -> bytes:
+        """The content that was stored under ``digest``.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        if (content := self._cache.get(digest)) is not None:
+            return content
+        result = await obstore.get_async(self.store, _key(digest))
+        content = bytes(await result.bytes_async())
+        self._cache.add(digest, content)
+        return content
+
+    async def get_text(self, digest: str) -> str:
+        """The stored text; only files that are UTF-8 have one."""
+        return (await self.get(digest)).decode()
+
+    async def get_texts(self, digests: Iterable[str]) -> list[str]:
+        """The stored texts in the order of ``digests``, fetched side by side."""
+        return list(await asyncio.gather(*(self.get_text(digest) for digest in digests)))
+
+    async def prune(self, used: Callable[[], Awaitable[set[str]]], grace: timedelta = GRACE) -> list[str]:
+        """Remove the objects that are older than ``grace`` and not among the ``used`` digests, and name them."""
+        limit = datetime.now(UTC) - grace
+        old = set()
+        async for page in obstore.list(self.store):
+            for item in page:
+                digest = item["path"].rpartition("/")[2]
+                if item["path"] == _key(digest) and item["last_modified"] <= limit:
+                    old.add(digest)
+        removed = []
+        # What is used is asked for after the list is made, so that no row is missed that was added meanwhile.
+        for digest in sorted(old - await used()):
+            found = await obstore.head_async(self.store, _key(digest))
+            if found["last_modified"] <= limit:
+                await obstore.delete_async(self.store, _key(digest))
+                removed.append(digest)
+        return removed
+
     async def ping(self) -> None:
-        """Write a small object and delete it.
+        """Write an empty object; the same each time, so that two who do it at once do not disturb each other.
 
         Raises:
             Exception: Whatever the store raises when it cannot be reached or written to.
         """
         await obstore.put_async(self.store, PROBE, b"")
-        await obstore.delete_async(self.store, PROBE)
+
+
+class _Cache:
+    """The small files that were used last, up to a number of bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._contents: OrderedDict[str, bytes] = OrderedDict()
+
+    def get(self, digest: str) -> bytes | None:
+        content = self._contents.get(digest)
+        if content is not None:
+            self._contents.move_to_end(digest)
+        return content
+
+    def add(self, digest: str, content: bytes) -> None:
+        if digest in self._contents or len(content) > CACHED_FILE:
+            return
+        self._contents[digest] = content
+        self._free -= len(content)
+        while self._free < 0:
+            _, removed = self._contents.popitem(last=False)
+            self._free += len(removed)
 
 
 FILES: web.AppKey[Files] = web.AppKey("files", Files)
 
 
+def _key(digest: str) -> str:
+    # Two levels, because a directory of a million files is slow on some file systems.
+    return f"{digest[:2]}/{digest}"
+
+
 def _open(url: str) -> ObjectStore:
+    if url == "memory:///":
+        return MemoryStore()
     if url.startswith("file:"):
         return LocalStore(settings.path_of(url), mkdir=True)
     parts = urlsplit(url)

@@ -5,10 +5,13 @@ slug: the prefix of its routes and the name of its settings table. It implements
 taking only the arguments that it needs. Hooks return what the plugin contributes; none is handed the application.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import pluggy
+from aiohttp import web
 
 from jobbergate_server.permissions import Permission
 from jobbergate_server.routing import Route
@@ -54,6 +57,11 @@ def register_permissions() -> Sequence[Permission]:  # type: ignore[empty-body]
 @hookspec
 def register_routes(context: PluginContext) -> Sequence[Route]:  # type: ignore[empty-body]
     """The plugin's routes, with paths below `/jobbergate/<slug>`."""
+
+
+@hookspec
+def lifespan(context: PluginContext) -> AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]]:  # type: ignore[empty-body]
+    """What the plugin keeps open while the server serves; what it yields is found in `request.app` by its keys."""
 
 
 @hookspec

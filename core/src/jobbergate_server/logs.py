@@ -15,6 +15,9 @@ MAX_REQUEST_ID = 128
 
 log = structlog.get_logger()
 
+# Tokens, addresses and bodies are local variables somewhere, which neither format may show.
+_TRACEBACKS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def configure_logging(config: settings.Log) -> None:
     """Write events of this server and of its libraries, from the configured level on, in the configured format."""
@@ -24,9 +27,9 @@ def configure_logging(config: settings.Log) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(_TRACEBACKS), structlog.processors.JSONRenderer()]
         if config.format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=False)]
+        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -2,49 +2,90 @@
 
 aiohttp-apispec itself writes Swagger 2.0. Its decorators leave what they are told on the handler; this module reads it
 without changing it, so that any number of applications in one process have the same document.
+
+What a handler's decorators leave out is derived: the summary and the description from its docstring, the errors that
+the core answers for it, and examples of bodies from the examples of their fields. An error that only the handler knows
+is declared with its status and a description: ``@docs(responses={"409": {"description": "…"}})``.
 """
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from http import HTTPStatus
+from importlib import import_module
 from string import Formatter
 from typing import Any
 
+import marshmallow as ma
 import orjson
 from aiohttp import web
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import resolve_schema_instance
-from marshmallow import Schema
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 
 from jobbergate_server.contributions import Contribution
+from jobbergate_server.pagination import ListQuery
 from jobbergate_server.permissions import Access, Permission
+from jobbergate_server.plugins import Plugin
+from jobbergate_server.responses import CONTENT_TYPE
 from jobbergate_server.routing import MOUNT, Route
+from jobbergate_server.uploads import File
 
 OPENAPI_VERSION = "3.1.0"
+TITLE = "Jobbergate Server"
+DESCRIPTION = """\
+Applications are templates of job scripts. Job scripts are what a cluster runs. Job submissions send them there.
+
+Every request carries an access token of the site's OpenID Connect provider (*Authorize*); what it allows stands in its
+`permissions` claim. Everybody sees everything that the token allows; only the owner of a thing changes or deletes it.
+
+Times are in UTC. Errors are answered as `{"detail": …}`: a text, or for status 422 a list of what is wrong.
+"""
 PARAMETERS = {"match_info": "path", "querystring": "query", "headers": "header"}
+BODIES = {"json": CONTENT_TYPE, "form": "multipart/form-data"}
+OF_HTTP = frozenset({"accept", "authorization", "content-length", "content-type"})
+"""Headers that clients send by themselves; they are no parameters of an operation."""
+
+DETAIL_TEXT = {"type": "string"}
+DETAIL_PROBLEMS = {"oneOf": [DETAIL_TEXT, {"type": "array", "items": {"$ref": "#/components/schemas/Problem"}}]}
+PROBLEM = {"loc": ["path", "id"], "msg": "value is not a valid integer", "type": "type_error.integer"}
+
+ERRORS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
+    "400": ("BadRequest", "The request makes no sense.", DETAIL_TEXT, "There was an error parsing the body"),
+    "401": ("Unauthorized", "The token is missing or not valid.", DETAIL_TEXT, "Not authenticated"),
+    "403": ("Forbidden", "The token does not allow this.", DETAIL_TEXT, "Not authorized"),
+    "404": ("NotFound", "There is no such thing.", DETAIL_TEXT, "Not Found"),
+    "409": ("Conflict", "The request contradicts what is stored.", DETAIL_TEXT, "Already in use."),
+    "413": ("ContentTooLarge", "The body is too large.", DETAIL_TEXT, "Request Entity Too Large"),
+    "422": ("Unprocessable", "A list of the values that are not valid, or a text.", DETAIL_PROBLEMS, [PROBLEM]),
+}
+"""By status: the name of the shared response, its description, the schema of its detail, and an example of that."""
 
 DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)
 
 
 def build_document(contributions: Iterable[Contribution], version: str) -> dict[str, Any]:
     """The document of all routes of ``contributions``."""
-    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
+    plugin = MarshmallowPlugin(schema_name_resolver=_SchemaNames())
     spec = APISpec(
-        title="Jobbergate Server",
+        title=TITLE,
         version=version,
         openapi_version=OPENAPI_VERSION,
         plugins=[plugin],
-        info={"description": "The REST API of Jobbergate: applications, job scripts and job submissions."},
+        info={"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
         servers=[{"url": MOUNT}],
     )
+    assert plugin.converter is not None  # noqa: S101 - set as soon as the plugin belongs to a document
+    converter = plugin.converter
+    converter.add_attribute_function(_adapt)  # type: ignore[no-untyped-call]  # apispec leaves it untyped
     _add_components(spec)
     for contribution in contributions:
         if contribution.routes:
-            summary = (getattr(contribution.plugin.module, "__doc__", None) or "").strip().partition("\n")[0]
-            spec.tag({"name": contribution.plugin.slug, "description": summary})
+            spec.tag({"name": contribution.plugin.slug, "description": _summary(contribution.plugin)})
         for route in contribution.routes:
-            path = contribution.plugin.prefix + route.path
-            spec.path(path=path, operations={route.method.lower(): _operation(plugin, contribution, route)})
+            operation = _operation(converter, contribution.plugin, route)
+            spec.path(path=contribution.plugin.prefix + route.path, operations={route.method.lower(): operation})
     return spec.to_dict()
 
 
@@ -53,135 +94,183 @@ def encode(document: dict[str, Any]) -> bytes:
     return orjson.dumps(document)
 
 
-def _operation(plugin: MarshmallowPlugin, contribution: Contribution, route: Route) -> dict[str, Any]:
+def _summary(plugin: Plugin) -> str:
+    module = import_module(plugin.module) if isinstance(plugin.module, str) else plugin.module
+    return inspect.cleandoc(module.__doc__ or "").partition("\n")[0]
+
+
+def _operation(converter: OpenAPIConverter, plugin: Plugin, route: Route) -> dict[str, Any]:
     told: dict[str, Any] = getattr(route.handler, "__apispec__", {})
-    doc = (getattr(route.handler, "__doc__", None) or "").strip()
-    summary, _, description = doc.partition("\n")
-    parameters, body = _request(plugin, route, told)
+    summary, description = _texts(route, told)
     operation = {
         "operationId": route.name,
-        "tags": [contribution.plugin.slug],
-        "summary": told.get("summary") or summary.removesuffix("."),
-        "description": _description(told.get("description") or description.strip(), route.permission),
-        "parameters": parameters,
-        "responses": _responses(plugin, route, told, parses=bool(parameters or body)),
+        "tags": [plugin.slug],
+        "summary": summary,
+        "description": description,
+        "parameters": _parameters(converter, route, told),
+        "responses": _responses(converter, route, told),
     }
-    if body:
+    if body := _body(converter, told):
         operation["requestBody"] = {"required": True, "content": body}
     if route.permission is not Access.PUBLIC:
         operation["security"] = [{"bearer": []}]
     return operation
 
 
-def _description(text: str, permission: Permission | Access) -> str:
+def _texts(route: Route, told: dict[str, Any]) -> tuple[str, str]:
+    """The summary and the description of the operation; the latter tells also what a token must allow."""
+    handler = route.handler
+    doc = inspect.cleandoc((handler if inspect.isroutine(handler) else type(handler).__call__).__doc__ or "")
+    summary, description = told.get("summary"), told.get("description") or doc
+    if summary is None:
+        summary, _, description = doc.partition("\n")
+    paragraphs = [description.strip()]
+    if isinstance(handler, ListQuery):
+        paragraphs.append(f"`search` looks in {', '.join(f'`{name}`' for name in handler.search)}.")
+    permission = route.permission
     allowed = f"Needs the permission `{permission.name}`." if isinstance(permission, Permission) else permission.value
-    return f"{text}\n\n{allowed}".strip()
+    return summary.removesuffix("."), "\n\n".join(filter(None, [*paragraphs, allowed]))
 
 
-def _request(plugin: MarshmallowPlugin, route: Route, told: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    assert plugin.converter is not None  # noqa: S101 - set as soon as the plugin belongs to a document
-    parameters = deepcopy(told.get("parameters", []))
-    body: dict[str, Any] = {}
+def _parameters(converter: OpenAPIConverter, route: Route, told: dict[str, Any]) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = deepcopy(told.get("parameters", []))
     for declared in told.get("schemas", []):
-        location, schema = declared["location"], declared["schema"]
-        if location in PARAMETERS:
-            parameters += plugin.converter.schema2parameters(schema, location=PARAMETERS[location])
-        else:
-            body["application/json"] = {"schema": _reference(plugin, schema)}
-            if example := _example(schema, answered=False):
-                body["application/json"]["example"] = example
+        if (location := PARAMETERS.get(declared["location"])) is not None:
+            parameters += converter.schema2parameters(declared["schema"], location=location)
+    parameters = [it for it in parameters if it["in"] != "header" or it["name"].lower() not in OF_HTTP]
     described = {parameter["name"] for parameter in parameters if parameter["in"] == "path"}
-    names = [name for _, name, _, _ in Formatter().parse(route.path) if name]
     parameters += [
         {"in": "path", "name": name, "required": True, "schema": {"type": "string"}}
-        for name in names
-        if name not in described
+        for _, name, _, _ in Formatter().parse(route.path)
+        if name and name not in described
     ]
-    return parameters, body
+    if isinstance(route.handler, ListQuery):
+        for parameter in parameters:
+            if parameter["name"] == "sort_field":
+                parameter["schema"]["enum"] = route.handler.sort
+    return parameters
 
 
-def _responses(plugin: MarshmallowPlugin, route: Route, told: dict[str, Any], *, parses: bool) -> dict[str, Any]:
-    responses: dict[str, Any] = {}
-    if route.permission is not Access.PUBLIC:
-        responses["401"] = "Unauthorized"
-        responses["403"] = "Forbidden"
-    if "{" in route.path:
-        responses["404"] = "NotFound"
-    if parses:
-        responses["422"] = "Unprocessable"
-    declared = told.get("responses", {})
-    for status, response in declared.items():
-        responses[status] = {"description": response.get("description") or "The answer."}
-        if "content" in response:
-            responses[status]["content"] = response["content"]
-        elif isinstance(schema := response.get("schema"), Schema):
-            content: dict[str, Any] = {"schema": _reference(plugin, schema)}
-            if example := _example(schema, answered=True):
-                content["example"] = example
-            responses[status]["content"] = {"application/json": content}
+def _body(converter: OpenAPIConverter, told: dict[str, Any]) -> dict[str, Any]:
+    return {
+        BODIES[declared["location"]]: _content(converter, declared["schema"], answered=False)
+        for declared in told.get("schemas", [])
+        if declared["location"] in BODIES
+    }
+
+
+def _responses(converter: OpenAPIConverter, route: Route, told: dict[str, Any]) -> dict[str, Any]:
+    declared: dict[str, dict[str, Any]] = told.get("responses", {})
+    responses: dict[str, Any] = {status: _shared(status) for status in _expected_errors(route, told)}
     if not any(status.startswith("2") for status in declared):
-        responses[str(route.status)] = {"description": "Done."}
+        responses[str(route.status)] = {"description": HTTPStatus(route.status).phrase}
+    for status, response in declared.items():
+        content = response.get("content")
+        if isinstance(schema := response.get("schema"), ma.Schema):
+            content = {CONTENT_TYPE: _content(converter, schema, answered=True)}
+        elif content is None and status in ERRORS:
+            content = _error_content(status)
+        responses[status] = {"description": response.get("description") or HTTPStatus(int(status)).phrase}
+        if content is not None:
+            responses[status]["content"] = content
     return dict(sorted(responses.items()))
 
 
-def _example(schema: Schema, *, answered: bool) -> dict[str, Any]:
-    """The examples of the schema's fields, as one body; empty when a required field has none."""
-    fields = schema.dump_fields if answered else schema.load_fields
+def _expected_errors(route: Route, told: dict[str, Any]) -> Iterator[str]:
+    """The statuses that the core answers before the handler, or for it."""
+    locations = {declared["location"] for declared in told.get("schemas", [])}
+    if route.permission is not Access.PUBLIC:
+        yield from ("401", "403")
+    if "{" in route.path:
+        yield "404"
+    if locations:
+        yield "422"
+    if locations & BODIES.keys():
+        yield from ("400", "413")
+    if isinstance(route.handler, ListQuery):
+        yield "400"
+
+
+def _content(converter: OpenAPIConverter, schema: ma.Schema, *, answered: bool) -> dict[str, Any]:
+    reference = converter.resolve_nested_schema(schema)  # type: ignore[no-untyped-call]  # apispec leaves it untyped
+    example = _example(schema, answered=answered)
+    return {"schema": reference, "example": example} if example else {"schema": reference}
+
+
+def _example(schema: ma.Schema, *, answered: bool) -> dict[str, Any]:
+    """The examples of the schema's fields, as one body; empty when a field that it must have has none."""
     example: dict[str, Any] = {}
-    for name, field in fields.items():
-        nested = getattr(field, "schema", None) or getattr(getattr(field, "inner", None), "schema", None)
+    for name, field in (schema.dump_fields if answered else schema.load_fields).items():
+        inner = getattr(field, "inner", None)
+        nested = getattr(inner or field, "schema", None)
         if "example" in field.metadata:
-            example[name] = field.metadata["example"]
-        elif isinstance(nested, Schema) and (inner := _example(nested, answered=answered)):
-            example[name] = [inner] if hasattr(field, "inner") else inner
-        elif field.allow_none:
-            example[name] = None
-        elif field.required or answered:
+            example[field.data_key or name] = field.metadata["example"]
+        elif isinstance(nested, ma.Schema) and (value := _example(nested, answered=answered)):
+            example[field.data_key or name] = [value] if inner else value
+        elif answered and field.allow_none:
+            example[field.data_key or name] = None
+        elif answered or field.required:
             return {}
     return example
 
 
+def _adapt(_: OpenAPIConverter, field: ma.fields.Field[Any], *, ret: dict[str, Any]) -> dict[str, Any]:
+    """What a field's schema has otherwise than apispec writes it."""
+    if "example" in ret:
+        ret["examples"] = [ret.pop("example")]  # JSON Schema's keyword, which OpenAPI has since 3.1
+    return {"type": "string", "contentMediaType": "application/octet-stream"} if isinstance(field, File) else {}
+
+
+class _SchemaNames:
+    """Names for schemas: that of the class, and with its package before it where another one has that name."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, type] = {"Problem": _SchemaNames}
+
+    def __call__(self, schema: type[ma.Schema] | ma.Schema) -> str:
+        cls = type(resolve_schema_instance(schema))
+        name = cls.__name__.removesuffix("Schema")
+        if self._taken.setdefault(name, cls) is not cls:
+            name = f"{cls.__module__.partition('.')[0]}.{name}"
+        return name
+
+
+def _shared(status: str) -> dict[str, str]:
+    return {"$ref": f"#/components/responses/{ERRORS[status][0]}"}
+
+
+def _error_content(status: str) -> dict[str, Any]:
+    _, _, detail, example = ERRORS[status]
+    schema = {"type": "object", "required": ["detail"], "properties": {"detail": detail}}
+    return {CONTENT_TYPE: {"schema": schema, "example": {"detail": example}}}
+
+
 def _add_components(spec: APISpec) -> None:
-    spec.components.security_scheme(
-        "bearer",
-        {
-            "type": "http",
-            "scheme": "bearer",
-            "bearerFormat": "JWT",
-            "description": "An access token of the site's OpenID Connect provider.",
-        },
-    )
+    bearer = {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token of the site's OpenID Connect provider.",
+    }
     problem = {
         "type": "object",
         "required": ["loc", "msg", "type"],
         "properties": {
-            "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
-            "msg": {"type": "string"},
-            "type": {"type": "string"},
-            "ctx": {"type": "object"},
+            "loc": {
+                "type": "array",
+                "items": {"type": ["string", "integer"]},
+                "description": "Where the value stands: `body`, `query`, `path` or `header`, and the way from there.",
+            },
+            "msg": {"type": "string", "description": "What is wrong, in words."},
+            "type": {"type": "string", "description": "What is wrong, for programs."},
+            "ctx": {"type": "object", "description": "The numbers or words in the text."},
         },
     }
+    spec.components.security_scheme("bearer", bearer)
     spec.components.schema("Problem", problem)
-    for name, description, detail, example in (
-        ("Unauthorized", "The token is missing or not valid.", {"type": "string"}, "Not authenticated"),
-        ("Forbidden", "The token does not allow this.", {"type": "string"}, "Not authorized"),
-        ("NotFound", "There is no such thing.", {"type": "string"}, "Not Found"),
-        (
-            "Unprocessable",
-            "The request is not valid: an entry for each wrong value, or a text.",
-            {"oneOf": [{"type": "string"}, {"type": "array", "items": {"$ref": "#/components/schemas/Problem"}}]},
-            [{"loc": ["path", "id"], "msg": "value is not a valid integer", "type": "type_error.integer"}],
-        ),
-    ):
-        schema = {"type": "object", "required": ["detail"], "properties": {"detail": detail}}
-        content = {"application/json": {"schema": schema, "example": {"detail": example}}}
-        spec.components.response(name, {"description": description, "content": content})
-
-
-def _reference(plugin: MarshmallowPlugin, schema: Schema) -> Any:  # noqa: ANN401 - a JSON Schema, or a reference to one
-    assert plugin.converter is not None  # noqa: S101 - set as soon as the plugin belongs to a document
-    return plugin.converter.resolve_nested_schema(schema)  # type: ignore[no-untyped-call]  # apispec leaves it untyped
-
-
-def _schema_name(schema: object) -> str:
-    return type(resolve_schema_instance(schema)).__name__.removesuffix("Schema")  # type: ignore[arg-type]  # apispec resolves what it gave
+    for status, (name, description, _, _) in ERRORS.items():
+        response = {"description": description, "content": _error_content(status)}
+        if status in ("401", "403"):
+            text = "`Bearer`, unless the token is good and only the thing belongs to somebody else."
+            response["headers"] = {"WWW-Authenticate": {"description": text, "schema": {"type": "string"}}}
+        spec.components.response(name, response)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import marshmallow as ma
 from aiohttp import web
+from multidict import MultiDict
 
 from jobbergate_server.errors import BadRequest, InvalidRequest, Problem, Unauthorized
 from jobbergate_server.fields import NOT_MAPPING, REQUIRED, entries
+from jobbergate_server.uploads import UNREADABLE, Upload, read_form
 
 if TYPE_CHECKING:
     from jobbergate_server.routing import RequestSchema
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
 BODY = web.RequestKey("body", dict[str, Any])
 QUERY = web.RequestKey("query", dict[str, Any])
 PATH = web.RequestKey("path", dict[str, Any])
+FORM = web.RequestKey("form", dict[str, Any])
 HEADERS = web.RequestKey("headers", dict[str, Any])
+
+MAX_DEPTH = 200
+"""Objects and lists in each other in a JSON body: far below where a reader or writer of JSON gives up."""
 
 
 def bearer_token(request: web.Request) -> str:
@@ -54,22 +60,39 @@ async def _json(request: web.Request) -> object:
         InvalidRequest: It is not JSON.
         BadRequest: It cannot be read as JSON at all.
     """
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except web.RequestPayloadError:  # such as gzip that is none; aiohttp closes the connection
+        raise BadRequest(UNREADABLE, {"Connection": "close"}) from None
     if not raw:
         return None
     subtype = request.content_type.partition("/")
-    if "Content-Type" in request.headers and not (
+    if request.headers.get("Content-Type") and not (
         subtype[0] == "application" and (subtype[2] == "json" or subtype[2].endswith("+json"))
     ):
         return raw
     try:
-        return json.loads(raw.decode())
+        value: object = json.loads(raw.decode("utf-8-sig"))  # with or without the mark that some editors begin with
     except json.JSONDecodeError as error:
         context = {"msg": error.msg, "doc": error.doc, "pos": error.pos, "lineno": error.lineno, "colno": error.colno}
         problem = Problem("value_error.jsondecode", str(error), context)
         raise InvalidRequest([problem.entry(["body", error.pos])]) from None
     except (ValueError, RecursionError):
-        raise BadRequest("There was an error parsing the body") from None
+        raise BadRequest(UNREADABLE) from None
+    if _is_too_deep(value):
+        raise BadRequest(UNREADABLE)
+    return value
+
+
+def _is_too_deep(value: object) -> bool:
+    """Whether more than `MAX_DEPTH` objects and lists of ``value`` stand in each other."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return False
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    return True
 
 
 Source = tuple[str, web.RequestKey[dict[str, Any]], Callable[[web.Request], Awaitable[object]]]
@@ -80,11 +103,18 @@ SOURCES: Mapping[str, Source] = {
     "querystring": ("query", QUERY, _query),
     "headers": ("header", HEADERS, _headers),
     "json": ("body", BODY, _json),
+    "form": ("body", FORM, read_form),
 }
 
 
+def _by_schema(form: MultiDict[str | Upload], schema: ma.Schema) -> dict[str, object]:
+    """All values of the fields that are lists, and of the others the last."""
+    lists = {name for name, field in schema.load_fields.items() if isinstance(field, ma.fields.List)}
+    return {name: form.getall(name) if name in lists else form.getall(name)[-1] for name in form}
+
+
 async def parse_request(request: web.Request, schemas: Sequence["RequestSchema"]) -> None:
-    """Load the parts of the request that ``schemas`` describe into `PATH`, `QUERY`, `HEADERS` and `BODY`.
+    """Load the parts of the request that ``schemas`` describe into `PATH`, `QUERY`, `HEADERS`, `BODY` and `FORM`.
 
     Raises:
         InvalidRequest: Values are missing or not valid; there is an entry for each.
@@ -93,6 +123,8 @@ async def parse_request(request: web.Request, schemas: Sequence["RequestSchema"]
     problems: list[dict[str, object]] = []
     parts = {schema.location: schema.schema for schema in schemas}
     received = {location: await SOURCES[location][2](request) for location in SOURCES if location in parts}
+    if isinstance(form := received.get("form"), MultiDict):
+        received["form"] = _by_schema(form, parts["form"])
     for location, value in received.items():
         loc, key, _ = SOURCES[location]
         if value is None:

@@ -1,5 +1,6 @@
 """JSON answers: compact, UTF-8, timestamps as the wire has them."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -24,8 +25,16 @@ def json_response(data: object, *, status: int = 200, headers: Mapping[str, str]
     Raises:
         TypeError: ``data`` holds something that JSON has no form for.
     """
-    body = orjson.dumps(data, option=orjson.OPT_PASSTHROUGH_DATETIME, default=_default)
-    return web.Response(body=body, status=status, headers=headers, content_type=CONTENT_TYPE)
+    return web.Response(body=_encoded(data), status=status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def _encoded(data: object) -> bytes:
+    try:
+        return orjson.dumps(data, option=orjson.OPT_PASSTHROUGH_DATETIME, default=_default)
+    except TypeError:
+        # An error may tell a client what it sent: integers beyond 64 bits, or text that UTF-8 has no form for.
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_default)
+        return text.encode(errors="replace")
 
 
 def _default(value: object) -> str:

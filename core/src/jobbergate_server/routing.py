@@ -44,7 +44,8 @@ class Route:
     turns into JSON; or with None for a status without a body.
 
     POST, PUT, PATCH and DELETE run inside one database transaction, which is committed before the answer leaves and
-    rolled back when the handler raises or answers with a status from 400.
+    rolled back when the handler raises or answers with a status from 400. What takes long (storing files, rendering)
+    is done by ``prepare``, which runs before the transaction begins and leaves its results on the request.
 
     Raises:
         ValueError: The method or the path is not one that can be served.
@@ -56,6 +57,7 @@ class Route:
     handler: Callable[[web.Request], Awaitable[Answer]]
     permission: Permission | Access = field(kw_only=True)
     status: int = field(default=200, kw_only=True)
+    prepare: Callable[[web.Request], Awaitable[None]] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -115,6 +117,8 @@ class _Endpoint:
         if self._request_schemas:
             await parse_request(request, self._request_schemas)
         with self._database.bound():
+            if self._route.prepare:
+                await self._route.prepare(request)
             return await self._respond(request)
 
     async def _respond_in_transaction(self, request: web.Request) -> web.StreamResponse:

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import structlog
 import uvloop
@@ -19,11 +19,12 @@ SHUTDOWN_TIMEOUT = 25.0
 """Seconds that requests in flight have to end when the server is asked to stop."""
 START_FAILED = 3
 """Exit status of a worker that could not start; another try would fail as well."""
+SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
 
 log = structlog.get_logger()
 
 Build = Callable[[], web.Application]
-Announce = Callable[[], Awaitable[None]]
+Announce = Callable[[web.Application], Awaitable[None]]
 
 
 def listen(config: settings.Server) -> socket.socket:
@@ -38,6 +39,8 @@ def listen(config: settings.Server) -> socket.socket:
     except OSError as error:
         raise StartError(f"server.host, server.port: {config.host}:{config.port}: {error.strerror}") from None
     sock.setblocking(False)
+    host, port = sock.getsockname()[:2]
+    log.info("listening", host=host, port=port)
     return sock
 
 
@@ -63,7 +66,7 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
         await runner.setup()
         await web.SockSite(runner, sock).start()
         if announce:
-            await announce()
+            await announce(app)
         await stop.wait()
     finally:
         await runner.cleanup()
@@ -71,30 +74,34 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
 
 def _supervise(count: int, work: Callable[[], None]) -> None:
     """Keep ``count`` processes doing ``work`` until SIGTERM or SIGINT."""
-    workers: set[int] = set()
-    stopping = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
-        for pid in workers:
-            os.kill(pid, signal.SIGTERM)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    failed = False
-    while workers or not stopping:
-        while len(workers) < count and not stopping:
-            workers.add(_fork(work))
-        pid, status = os.wait()
-        workers.discard(pid)
-        if os.waitstatus_to_exitcode(status) == START_FAILED:
-            failed = True
-            stop()
-        elif not stopping:
-            log.error("worker died and is replaced", pid=pid, status=os.waitstatus_to_exitcode(status))
+    # Signals wait until they are asked for: a handler could run between a fork and the note of its process id.
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    workers = {_fork(work) for _ in range(count)}
+    stopping = failed = False
+    while workers:
+        if signal.sigwait(SIGNALS) != signal.SIGCHLD:
+            stopping = True
+        for pid, status in _ended(workers):
+            workers.remove(pid)
+            if status == START_FAILED:
+                stopping = failed = True
+            elif not stopping:
+                log.error("worker died and is replaced", pid=pid, status=status)
+                workers.add(_fork(work))
+        if stopping:
+            for pid in workers:
+                os.kill(pid, signal.SIGTERM)
     if failed:
         raise StartError("No worker could start.")
+
+
+def _ended(workers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The workers that have ended, with their exit status."""
+    for worker in tuple(workers):
+        pid, status = os.waitpid(worker, os.WNOHANG)
+        if pid:
+            yield pid, os.waitstatus_to_exitcode(status)
 
 
 def _fork(work: Callable[[], None]) -> int:
@@ -103,15 +110,16 @@ def _fork(work: Callable[[], None]) -> int:
         return pid
     status = 0
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         work()
     except StartError as error:
         sys.stderr.write(f"Error: {error}\n")
         status = START_FAILED
     except BaseException:
         log.exception("worker failed")
-        status = 1
+        status = START_FAILED
     finally:
         sys.stderr.flush()
         os._exit(status)

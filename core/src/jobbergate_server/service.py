@@ -17,9 +17,21 @@ from jobbergate_server.responses import CONTENT_TYPE, json_response
 from jobbergate_server.routing import MOUNT, Route
 
 SWAGGER = Path(str(files("jobbergate_server") / "swagger"))
-SWAGGER_FILES = frozenset({"favicon-32x32.png", "start.js", "swagger-ui-bundle.js", "swagger-ui.css"})
+SWAGGER_FILES = {
+    "favicon-32x32.png": "image/png",
+    "start.js": "text/javascript",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+}
+"""The files of the page, and their content types, which no other than the browser's own may be (`nosniff`)."""
+
+DOCS_HEADERS = {
+    "Cache-Control": "no-cache",  # ask whether it is still current: an update of the server may bring other files
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 PAGE = f"""<!doctype html>
@@ -105,17 +117,26 @@ async def openapi_document(request: web.Request) -> web.Response:
 )
 async def docs_page(_: web.Request) -> web.Response:
     """Swagger UI, from files of the server's own."""
-    headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "X-Content-Type-Options": "nosniff"}
+    headers = DOCS_HEADERS | {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
     return web.Response(text=PAGE, content_type="text/html", headers=headers)
 
 
-@docs(summary="Get a file of the page", responses={"200": {"description": "The file.", "content": {"*/*": {}}}})
+@docs(
+    summary="Get a file of the page",
+    parameters=[{"in": "path", "name": "name", "required": True, "schema": {"enum": list(SWAGGER_FILES)}}],
+    responses={
+        "200": {
+            "description": "The file.",
+            "content": {content_type: {} for content_type in sorted(set(SWAGGER_FILES.values()))},
+        }
+    },
+)
 async def docs_file(request: web.Request) -> web.FileResponse:
     """A script, style sheet or icon of the page."""
     name = request.match_info["name"]
     if name not in SWAGGER_FILES:
         raise NotFound("Not Found")
-    return web.FileResponse(SWAGGER / name, headers={"X-Content-Type-Options": "nosniff"})
+    return web.FileResponse(SWAGGER / name, headers=DOCS_HEADERS | {"Content-Type": SWAGGER_FILES[name]})
 
 
 @hookimpl

@@ -1,11 +1,13 @@
 """The settings of the server and of its plugins: one validated tree from a TOML file and the environment."""
 
+import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 from pydantic import (
@@ -19,9 +21,18 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 PREFIX = "JOBBERGATE_"
+LEVEL = "__"
+POSTGRES_OPTIONS = ("host", "sslmode")
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
 
 
@@ -60,13 +71,41 @@ def _algorithm(name: str) -> str:
     return name
 
 
+def _origin(text: str) -> str:
+    if text != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", text):
+        raise ValueError("must be * or an origin such as https://portal.example.com, without a path")
+    return text
+
+
 def _scheme(*allowed: str) -> Callable[[SecretStr], SecretStr]:
     def check(url: SecretStr) -> SecretStr:
-        if not url.get_secret_value().startswith(allowed):
+        text = url.get_secret_value()
+        if not text.startswith(allowed):
             raise ValueError(f"must begin with {' or '.join(allowed)}")
+        if text in allowed:
+            raise ValueError(f"must name something after {text}")
         return url
 
     return check
+
+
+def _postgres(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith("postgresql:"):
+        return url
+    try:
+        parts = urlsplit(url.get_secret_value())
+        complete = parts.port != 0 and len(parts.path) > 1
+    except ValueError:
+        # Python's text quotes what stands in the place of the port, which may be a part of the password.
+        complete = False
+    options = dict(parse_qsl(parts.query)) if complete else {}
+    if not complete or not (parts.hostname or options.get("host")):
+        raise ValueError(
+            "must have the form postgresql://user:password@host:port/name, with special characters percent-encoded"
+        )
+    if not options.keys() <= set(POSTGRES_OPTIONS):
+        raise ValueError(f"may have the options {' and '.join(POSTGRES_OPTIONS)}, and no others")
+    return url
 
 
 Text = Annotated[str, AfterValidator(_not_blank)]
@@ -81,8 +120,8 @@ class Section(BaseModel):
 class Database(Section):
     """Where rows are stored."""
 
-    url: Annotated[SecretStr, AfterValidator(_scheme("sqlite:///", "postgresql://"))] = SecretStr(
-        "sqlite:///var/jobbergate.db"
+    url: Annotated[SecretStr, AfterValidator(_scheme("sqlite:///", "postgresql://")), AfterValidator(_postgres)] = (
+        SecretStr("sqlite:///var/jobbergate.db")
     )
     """`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host:port/name`."""
     pool_size: PositiveInt = 5
@@ -131,7 +170,7 @@ class Server(Section):
 class Cors(Section):
     """Which web pages of other origins may call the API."""
 
-    origins: list[Text] = []
+    origins: list[Annotated[str, AfterValidator(_origin)]] = []
     """Origins such as `https://portal.example.com`, or `*` for every one (then without credentials)."""
 
 
@@ -164,8 +203,59 @@ class Plugins(BaseModel):
     """Slugs of plugins that are left out when they fail, instead of stopping the start."""
 
     def tables(self) -> dict[str, Any]:
-        """The tables of the plugins as they were given, by slug with `-` written as `_`."""
-        return {slug.replace("-", "_"): table for slug, table in (self.model_extra or {}).items()}
+        """The tables of the plugins, by slug with `-` written as `_`."""
+        return dict(self.model_extra or {})
+
+
+class Environment(EnvSettingsSource):
+    """The variables `JOBBERGATE_<table>__<key>`; those without two underscores belong to other programs."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        prefix = PREFIX.lower()
+        self.env_vars = {
+            name: value
+            for name, value in self.env_vars.items()
+            if name.startswith(prefix) and LEVEL in name.removeprefix(prefix)
+        }
+
+    def __call__(self) -> dict[str, Any]:
+        """The tables; those that the server does not know as well, so that they are refused."""
+        found = super().__call__()
+        for name in self.env_vars:
+            found.setdefault(name.removeprefix(PREFIX.lower()).partition(LEVEL)[0], {})
+        if "plugins" in found:
+            found["plugins"] = {name: self._decoded(value) for name, value in found["plugins"].items()}
+        return found
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: str) -> Any:  # noqa: ANN401 - any JSON
+        """A list from its JSON; what is none is left as it is, and refused under the name of its key."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+    def _decoded(self, value: Any) -> Any:  # noqa: ANN401 - likewise
+        """A setting of a plugin, whose model is not known yet: what looks like JSON is taken as JSON."""
+        if isinstance(value, dict):
+            return {name: self._decoded(inner) for name, inner in value.items()}
+        if isinstance(value, str) and value.startswith(("[", "{")):
+            try:
+                return json.loads(value)
+            except ValueError:
+                return value
+        return value
+
+
+class File(TomlConfigSettingsSource):
+    """The TOML file; a plugin's table may have the slug's name in both spellings."""
+
+    def __call__(self) -> dict[str, Any]:
+        """The tables."""
+        found = super().__call__()
+        if isinstance(tables := found.get("plugins"), dict):
+            found = {**found, "plugins": {slug.replace("-", "_"): table for slug, table in tables.items()}}
+        return found
 
 
 class Settings(BaseSettings):
@@ -173,7 +263,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_nested_delimiter="__",
+        env_nested_delimiter=LEVEL,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
@@ -193,12 +283,12 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the interface
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the interface
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the interface
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, the environment over the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, Environment(settings_cls), File(settings_cls)
 
 
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
@@ -220,8 +310,17 @@ def load_settings(file: Path | None = None, **overrides: Mapping[str, object]) -
         return FileSettings(**overrides)  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as error:
         raise SettingsError("\n".join(problems(error))) from None
-    except ValueError as error:  # tomllib's and json's errors are ValueErrors
-        raise SettingsError(f"{file or 'environment'}: {error}") from None
+    except (ValueError, OSError) as error:  # tomllib's errors are ValueErrors
+        raise SettingsError(f"{file}: {error}") from None
+
+
+MESSAGES = {
+    "extra_forbidden": "unknown key",
+    "missing": "must be set",
+    "model_type": "must be a table",
+    "list_type": "must be a list; in the environment, one in JSON",
+}
+"""What pydantic says in the words of Python."""
 
 
 def problems(error: ValidationError, *prefix: str) -> list[str]:
@@ -229,9 +328,7 @@ def problems(error: ValidationError, *prefix: str) -> list[str]:
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         key = ".".join(str(part) for part in (*prefix, *problem["loc"]))
-        message = (
-            "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"].removeprefix("Value error, ")
-        )
+        message = MESSAGES.get(problem["type"], problem["msg"].removeprefix("Value error, "))
         lines.append(f"{key}: {message}")
     return lines
 
@@ -242,7 +339,7 @@ def environment_name(*key: str) -> str:
     >>> environment_name("database", "url")
     'JOBBERGATE_DATABASE__URL'
     """
-    return PREFIX + "__".join(part.replace("-", "_").upper() for part in key)
+    return PREFIX + LEVEL.join(part.replace("-", "_").upper() for part in key)
 
 
 def path_of(url: str) -> Path:

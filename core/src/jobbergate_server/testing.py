@@ -7,7 +7,7 @@ that of `JOBBERGATE_TEST_POSTGRES_URL`, or one of the package `pixeltable-pgserv
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,13 +18,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
 
-from jobbergate_server.contributions import collect, tortoise_apps
+from jobbergate_server.contributions import CONTRIBUTIONS, collect, permission_names, tortoise_apps
 from jobbergate_server.database import Database
 from jobbergate_server.dev import ISSUER_PATH, build
 from jobbergate_server.issuer import Issuer
 from jobbergate_server.migrations import migrate
-from jobbergate_server.permissions import Permission
-from jobbergate_server.plugins import Plugins, discover
+from jobbergate_server.plugins import Plugin, Plugins, discover
 from jobbergate_server.settings import Settings, load_settings
 
 POSTGRES_URL = "JOBBERGATE_TEST_POSTGRES_URL"
@@ -37,10 +36,11 @@ MakeApp = Callable[..., Awaitable["Served"]]
 class Served:
     """A server under test: its issuer, and clients for it."""
 
-    def __init__(self, server: TestServer, issuer: Issuer, permissions: Sequence[Permission]) -> None:
+    def __init__(self, server: TestServer, issuer: Issuer) -> None:
         self.server = server
         self.issuer = issuer
-        self.permissions = [permission.name for permission in permissions]
+        contributions = server.app[CONTRIBUTIONS]
+        self.permissions = permission_names(contributions)
         self._clients: list[Client] = []
 
     @property
@@ -129,18 +129,19 @@ def issuer_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def make_app(database_url: str, issuer_directory: Path, tmp_path: Path) -> AsyncIterator[MakeApp]:
-    """Start a server; keyword arguments are settings, such as ``limits={"max_page_size": 2}``."""
+    """Start a server; keyword arguments are settings, such as ``limits={"max_page_size": 2}``.
+
+    It has the plugins of this environment, or those of ``installed`` instead, whose tables it makes by itself.
+    """
     started: list[Served] = []
 
-    async def make(**settings: dict[str, object]) -> Served:
+    async def make(*, installed: Iterable[Plugin] | None = None, **settings: dict[str, object]) -> Served:
         port = unused_port()
         issuer = Issuer.open(issuer_directory, f"http://127.0.0.1:{port}{ISSUER_PATH}")
         loaded = _settings(database_url, files={"url": f"file:///{tmp_path}/files"}, **settings)
-        contributions = collect(Plugins(discover(), loaded.plugins), loaded)
-        permissions = [permission for it in contributions for permission in it.permissions]
-        server = TestServer(build(loaded, issuer, samples=False), port=port)
+        server = TestServer(build(loaded, issuer, samples=False, installed=installed), port=port)
         await server.start_server()
-        started.append(Served(server, issuer, permissions))
+        started.append(Served(server, issuer))
         return started[-1]
 
     yield make

@@ -1,9 +1,14 @@
 """Applications: templates that users render into job scripts."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
 
 from jobbergate_applications import routes, samples
 from jobbergate_applications.permissions import EDIT, VIEW
+from jobbergate_applications.sandbox import SANDBOX, Sandbox
 from jobbergate_server import Models, Permission, Route, hookimpl
 
 
@@ -23,6 +28,18 @@ def register_permissions() -> Sequence[Permission]:
 def register_routes() -> Sequence[Route]:
     """The routes of the wire contract's section on applications."""
     return routes.ROUTES
+
+
+@hookimpl
+@asynccontextmanager
+async def lifespan() -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
+    """The processes that read what users upload."""
+    sandbox = Sandbox()
+    await sandbox.start()
+    try:
+        yield {SANDBOX: sandbox}
+    finally:
+        await sandbox.close()
 
 
 @hookimpl

@@ -1,6 +1,11 @@
 """The table of applications."""
 
+from enum import StrEnum
+
 from tortoise import Model, fields
+from tortoise.fields import OnDelete
+
+from jobbergate_server import FileField
 
 NAME_LENGTH = 255
 EMAIL_LENGTH = 320  # 64 characters before the @ and 255 after it: RFC 3696, section 3
@@ -27,3 +32,30 @@ class Application(Model):
         """Tortoise's options."""
 
         table = "applications"
+
+
+class Kind(StrEnum):
+    """What a file is to its application."""
+
+    SOURCE = "source"
+    CONFIG = "config"
+    TEMPLATE = "template"
+
+
+class ApplicationFile(Model):
+    """A file of an application, whose content is in the file store."""
+
+    id = fields.IntField(primary_key=True)
+    application: fields.ForeignKeyRelation[Application] = fields.ForeignKeyField(
+        "applications.Application", related_name=False, on_delete=OnDelete.CASCADE, db_index=True
+    )
+    application_id: int
+    kind = fields.CharEnumField(Kind, max_length=16)
+    name = fields.CharField(NAME_LENGTH)
+    digest = FileField()
+
+    class Meta:
+        """Tortoise's options."""
+
+        table = "application_files"
+        unique_together = (("application", "kind", "name"),)

@@ -1,23 +1,39 @@
 """The routes of applications."""
 
 from aiohttp import web
-from aiohttp_apispec import docs, json_schema, match_info_schema, querystring_schema, response_schema
+from aiohttp_apispec import (
+    docs,
+    form_schema,
+    headers_schema,
+    json_schema,
+    match_info_schema,
+    querystring_schema,
+    response_schema,
+)
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 
-from jobbergate_applications.models import Application
+from jobbergate_applications.models import NAME_LENGTH, Application, Kind
 from jobbergate_applications.permissions import EDIT, VIEW
+from jobbergate_applications.sandbox import SANDBOX
 from jobbergate_applications.schemas import (
     ApplicationCreateSchema,
     ApplicationDetailSchema,
+    ApplicationFilesSchema,
     ApplicationListParameters,
     ApplicationPathSchema,
     ApplicationSchema,
     ApplicationUpdateSchema,
+    ApplicationUploadSchema,
+    ContentLengthSchema,
     IdentifierSchema,
 )
+from jobbergate_applications.storage import STORED, read_files, remove_files, replace_files, store
+from jobbergate_applications.uploads import CONFIG, SOURCE, Draft, check, complete, draft
 from jobbergate_server import (
     BODY,
+    FILES,
+    FORM,
     IDENTITY,
     PATH,
     QUERY,
@@ -91,6 +107,11 @@ async def get_application(request: web.Request) -> Application:
         application = await find(Application, identification)
     if application is None:
         raise NotFound(f"Application application_identification={identification!r} not found.")
+    if application.application_uploaded:
+        contents = await read_files(request.app[FILES], application)
+        application.application_config = contents.config
+        application.application_source_file = contents.source
+        application.application_templates = contents.templates
     return application
 
 
@@ -101,8 +122,9 @@ async def get_application(request: web.Request) -> Application:
 async def update_application(request: web.Request) -> Application:
     """Only its owner may change an application."""
     application = await own_application(request)
-    application.update_from_dict(request[BODY] | {"updated_at": now()})
-    return await saved(application)
+    changes = {name: value for name, value in request[BODY].items() if name != "application_config"}
+    application.update_from_dict(changes)
+    return await changed(request, application)
 
 
 @docs(summary="Delete an application", responses={"204": {"description": "It is deleted."}})
@@ -124,10 +146,85 @@ async def delete_application_by_identifier(request: web.Request) -> None:
     await delete_row(application)
 
 
-async def own_application(request: web.Request) -> Application:
-    """The application of the path, locked, which must be the caller's."""
+async def prepare_update(request: web.Request) -> None:
+    """Check and store the jobbergate.yaml that the changes of an application may hold."""
+    await own_application(request, lock=False)
+    text = request[BODY].get("application_config")
+    drafts = [draft(Kind.CONFIG, CONFIG, text.encode())] if text is not None else []
+    await prepare(request, drafts)
+
+
+async def prepare_upload(request: web.Request) -> None:
+    """Check and store all files of an application."""
+    await own_application(request, lock=False)
+    drafts = await complete(request.app[SANDBOX], request[FORM]["upload_files"])
+    request[STORED] = await store(request.app[FILES], drafts)
+
+
+async def prepare_files(request: web.Request) -> None:
+    """Check and store some files of an application."""
+    await own_application(request, lock=False)
+    form = request[FORM]
+    drafts = [draft(Kind.TEMPLATE, file.name, file.content) for file in form.get("template_files", ())]
+    for field, kind, name in (("source_file", Kind.SOURCE, SOURCE), ("config_file", Kind.CONFIG, CONFIG)):
+        if field in form:
+            drafts.append(draft(kind, name, form[field].content))
+    await prepare(request, drafts)
+
+
+async def prepare(request: web.Request, drafts: list[Draft]) -> None:
+    """Check and store the files."""
+    if drafts:
+        await check(request.app[SANDBOX], drafts)
+    request[STORED] = await store(request.app[FILES], drafts)
+
+
+@docs(summary="Upload the files of an application")
+@match_info_schema(ApplicationPathSchema)
+@headers_schema(ContentLengthSchema)
+@form_schema(ApplicationUploadSchema)
+async def upload_application(request: web.Request) -> None:
+    """They take the place of all earlier ones. Other files than those named here are ignored."""
+    application = await own_application(request)
+    await remove_files(application)
+    await changed(request, application)
+
+
+@docs(summary="Upload some files of an application", responses={"204": {"description": "They are stored."}})
+@match_info_schema(ApplicationPathSchema)
+@form_schema(ApplicationFilesSchema)
+async def upload_application_files(request: web.Request) -> None:
+    """They take the place of those of the same name; the others stay."""
+    application = await own_application(request)
+    if request[STORED]:
+        await changed(request, application)
+
+
+@docs(summary="Delete the files of an application", responses={"204": {"description": "They are deleted."}})
+@match_info_schema(ApplicationPathSchema)
+async def delete_application_files(request: web.Request) -> None:
+    """The application itself stays."""
+    application = await own_application(request)
+    if application.application_uploaded:
+        await remove_files(application)
+        application.update_from_dict({"application_uploaded": False, "updated_at": now()})
+        await application.save()
+
+
+async def changed(request: web.Request, application: Application) -> Application:
+    """The application, with the files that the request has stored, written."""
+    stored = request[STORED]
+    if stored:
+        await replace_files(application, stored)
+        application.application_uploaded = True
+    application.updated_at = now()
+    return await saved(application)
+
+
+async def own_application(request: web.Request, *, lock: bool = True) -> Application:
+    """The application of the path, which must be the caller's."""
     application_id = request[PATH]["application_id"]
-    application = await find(Application, application_id, lock=True)
+    application = await find(Application, application_id, lock=lock)
     if application is None:
         raise NotFound(f"Could not find applications instance with id {application_id}")
     require_owner(request, "application", application.id, application.application_owner_email)
@@ -136,7 +233,7 @@ async def own_application(request: web.Request) -> Application:
 
 async def find_by_identifier(identifier: str) -> Application | None:
     """The application with this identifier, if there is one."""
-    if not fields.is_storable(identifier):
+    if len(identifier) > NAME_LENGTH or not fields.is_storable(identifier):
         return None
     return await Application.get_or_none(application_identifier=identifier)
 
@@ -159,6 +256,16 @@ ROUTES = [
     Route("POST", "", create_application, permission=EDIT, status=201),
     Route("DELETE", "", delete_application_by_identifier, permission=EDIT, status=204),
     Route("GET", "/{application_identification}", get_application, permission=VIEW),
-    Route("PUT", "/{application_id}", update_application, permission=EDIT),
+    Route("PUT", "/{application_id}", update_application, permission=EDIT, prepare=prepare_update),
     Route("DELETE", "/{application_id}", delete_application, permission=EDIT, status=204),
+    Route("POST", "/{application_id}/upload", upload_application, permission=EDIT, prepare=prepare_upload, status=201),
+    Route(
+        "PATCH",
+        "/{application_id}/upload/individually",
+        upload_application_files,
+        permission=EDIT,
+        prepare=prepare_files,
+        status=204,
+    ),
+    Route("DELETE", "/{application_id}/upload", delete_application_files, permission=EDIT, status=204),
 ]

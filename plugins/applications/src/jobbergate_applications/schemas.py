@@ -1,7 +1,7 @@
 """What clients send and are answered."""
 
 from jobbergate_applications.models import NAME_LENGTH
-from jobbergate_server import ListParameters, Schema, fields
+from jobbergate_server import File, ListParameters, Schema, fields
 
 DESCRIPTION_LENGTH = 65_536
 
@@ -49,6 +49,32 @@ class ApplicationUpdateSchema(Schema):
     application_identifier = fields.Text(allow_none=True, max_length=NAME_LENGTH, example="fluid-dynamics-2")
     application_description = fields.Text(allow_none=True, max_length=DESCRIPTION_LENGTH, example="Flow in a pipe")
     is_archived = fields.Boolean(example=False)
+    application_config = fields.Text(
+        description="The text of jobbergate.yaml.",
+        example="application_config: {}\njobbergate_config: {default_template: main.sh.j2}\n",
+    )
+
+
+class ApplicationUploadSchema(Schema):
+    """All files of an application."""
+
+    upload_files = fields.List(
+        File(), required=True, description="jobbergate.py, jobbergate.yaml and templates (.j2, .jinja2), as text/plain."
+    )
+
+
+class ApplicationFilesSchema(Schema):
+    """Some files of an application."""
+
+    source_file = File(description="Becomes jobbergate.py.")
+    config_file = File(description="Becomes jobbergate.yaml.")
+    template_files = fields.List(File(), description="Templates, known by their base names.")
+
+
+class ContentLengthSchema(Schema):
+    """The header that announces the size of an upload."""
+
+    content_length = fields.Integer(required=True, ge=0, le=None, data_key="content-length")
 
 
 class ApplicationPathSchema(Schema):

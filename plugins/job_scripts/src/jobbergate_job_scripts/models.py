@@ -6,8 +6,10 @@ from tortoise import Model, fields
 from tortoise.fields import OnDelete
 
 from jobbergate_applications.models import EMAIL_LENGTH, Application
+from jobbergate_server import FileField
 
 NAME_LENGTH = 255
+PATH_LENGTH = 1024
 
 
 class JobScript(Model):
@@ -31,3 +33,22 @@ class JobScript(Model):
         """Tortoise's options."""
 
         table = "job_scripts"
+
+
+class JobScriptFile(Model):
+    """A file of a job script, one of which is the main one, whose content is in the file store."""
+
+    id = fields.IntField(primary_key=True)
+    job_script: fields.ForeignKeyRelation[JobScript] = fields.ForeignKeyField(
+        "job_scripts.JobScript", related_name=False, on_delete=OnDelete.CASCADE, db_index=True
+    )
+    job_script_id: int
+    path = fields.CharField(PATH_LENGTH)
+    is_main = fields.BooleanField()
+    digest = FileField()
+
+    class Meta:
+        """Tortoise's options."""
+
+        table = "job_script_files"
+        unique_together = (("job_script", "path"),)

@@ -1,21 +1,34 @@
 """The routes of job scripts."""
 
+from pathlib import PurePosixPath
+from typing import cast
+from urllib.parse import quote
+
 from aiohttp import web
-from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
+from aiohttp.helpers import content_disposition_header
+from aiohttp_apispec import docs, form_schema, json_schema, match_info_schema, response_schema
 from tortoise.expressions import Q
 
 from jobbergate_applications.models import Application
-from jobbergate_job_scripts.models import JobScript
+from jobbergate_applications.sandbox import SANDBOX
+from jobbergate_applications.storage import read_files as read_application_files
+from jobbergate_job_scripts.models import JobScript, JobScriptFile
 from jobbergate_job_scripts.permissions import EDIT, VIEW
+from jobbergate_job_scripts.rendering import render_script
 from jobbergate_job_scripts.schemas import (
     JobScriptCreateSchema,
     JobScriptListParameters,
     JobScriptPathSchema,
     JobScriptSchema,
     JobScriptUpdateSchema,
+    JobScriptUploadSchema,
+    MessageSchema,
 )
+from jobbergate_job_scripts.storage import STORED, Stored, Texts, find_main, read_files, replace_files, store
 from jobbergate_server import (
     BODY,
+    FILES,
+    FORM,
     IDENTITY,
     PATH,
     QUERY,
@@ -23,6 +36,8 @@ from jobbergate_server import (
     NotFound,
     Route,
     Unprocessable,
+    Upload,
+    confined_path,
     delete_row,
     find,
     now,
@@ -57,22 +72,40 @@ list_job_scripts = ListQuery(
 )
 
 
+async def prepare_creation(request: web.Request) -> None:
+    """Render the application that a new job script is made from, if any."""
+    require_email(request)
+    body = request[BODY]
+    application = await uploaded_application(body["application_id"])
+    request[STORED] = None
+    if application is not None:
+        files = request.app[FILES]
+        contents = await read_application_files(files, application)
+        params = body["sbatch_params"] or ()
+        texts = await render_script(request.app[SANDBOX], contents, body["param_dict"] or {}, params)
+        request[STORED] = await store(files, texts)
+
+
 @docs(summary="Add a job script")
 @json_schema(JobScriptCreateSchema)
 @response_schema(JobScriptSchema, 201)
 async def create_job_script(request: web.Request) -> JobScript:
     """The caller becomes its owner. Anybody's application may be used, also an archived one."""
     body = request[BODY]
-    owner = require_email(request)
     moment = now()
-    return await JobScript.create(
+    script = await JobScript.create(
         created_at=moment,
         updated_at=moment,
         job_script_name=body["job_script_name"],
         job_script_description=body["job_script_description"],
-        job_script_owner_email=owner,
+        job_script_owner_email=require_email(request),
         application=await uploaded_application(body["application_id"]),
     )
+    stored = request[STORED]
+    if stored is not None:
+        await replace_files(script, stored)
+        script.job_script_files = stored.texts.wire
+    return script
 
 
 @docs(summary="Get a job script")
@@ -84,9 +117,19 @@ async def get_job_script(request: web.Request) -> JobScript:
     script = await find(JobScript, job_script_id, "application")
     if script is None:
         raise NotFound(f"JobScript with id={job_script_id} not found.")
-    if script.job_script_files is None:
+    texts = await read_files(request.app[FILES], [job_script_id])
+    if not texts:
         raise NotFound(f"JobScript file not found for id={job_script_id}.")
+    script.job_script_files = texts[job_script_id].wire
     return script
+
+
+async def prepare_update(request: web.Request) -> None:
+    """Store the files that the changes of a job script may hold."""
+    await own_job_script(request, lock=False)
+    sent = request[BODY].get("job_script_files")
+    texts = Texts(sent["main_file_path"], sent["files"]) if sent else None
+    request[STORED] = await store(request.app[FILES], texts) if texts else None
 
 
 @docs(summary="Change a job script")
@@ -99,6 +142,15 @@ async def update_job_script(request: web.Request) -> JobScript:
     changes = {name: value for name, value in request[BODY].items() if name in COLUMNS}
     script.update_from_dict({**changes, "updated_at": now()})
     await script.save()
+    stored = request[STORED]
+    if stored is not None:
+        await replace_files(script, stored)
+        script.job_script_files = stored.texts.wire
+        return script
+    texts = await read_files(request.app[FILES], [script.id])
+    if not texts:
+        raise NotFound(f"File for JobScript with id={script.id} not found in S3.")
+    script.job_script_files = texts[script.id].wire
     return script
 
 
@@ -109,10 +161,113 @@ async def delete_job_script(request: web.Request) -> None:
     await delete_row(await own_job_script(request))
 
 
-async def own_job_script(request: web.Request) -> JobScript:
-    """The job script of the path, locked, which must be the caller's."""
+async def prepare_upload(request: web.Request) -> None:
+    """Store the file that replaces all files of a job script."""
+    await own_job_script(request, lock=False)
+    upload = request[FORM]["job_script_file"]
+    try:
+        path = confined_path(upload.name)
+    except ValueError as error:
+        raise Unprocessable(f"The uploaded file is invalid -- {error}") from None
+    request[STORED] = await store(request.app[FILES], Texts(path, {path: text_of(upload)}))
+
+
+@docs(summary="Upload the file of a job script")
+@match_info_schema(JobScriptPathSchema)
+@form_schema(JobScriptUploadSchema)
+@response_schema(MessageSchema)
+async def upload_job_script(request: web.Request) -> dict[str, str]:
+    """It becomes the main file under the name that it is sent with, and takes the place of all files."""
+    script = await own_job_script(request)
+    stored = cast("Stored", request[STORED])
+    await replace_files(script, stored)
+    await touch(script)
+    name = request[FORM]["job_script_file"].name
+    return {"message": f"Successfully uploaded {name} for job_script_id={script.id}"}
+
+
+async def prepare_main_upload(request: web.Request) -> None:
+    """Store the text that replaces that of the main file."""
+    script = await own_job_script(request, lock=False)
+    main = await own_main(script.id)
+    texts = Texts(main.path, {main.path: text_of(request[FORM]["job_script_file"])})
+    request[STORED] = await store(request.app[FILES], texts)
+
+
+@docs(summary="Replace the main file of a job script", responses={"204": {"description": "It is replaced."}})
+@match_info_schema(JobScriptPathSchema)
+@form_schema(JobScriptUploadSchema)
+async def replace_main_file(request: web.Request) -> None:
+    """It keeps its path, whatever name is sent; the supporting files stay."""
+    script = await own_job_script(request)
+    main = await own_main(script.id)
+    stored = cast("Stored", request[STORED])
+    (main.digest,) = stored.digests.values()
+    await main.save()
+    await touch(script)
+
+
+@docs(
+    summary="Download the main file of a job script",
+    responses={"200": {"description": "Its text.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+@match_info_schema(JobScriptPathSchema)
+async def download_job_script(request: web.Request) -> web.Response:
+    """Its path stands in the header `filename`."""
     job_script_id = request[PATH]["job_script_id"]
-    script = await find(JobScript, job_script_id, "application", lock=True)
+    if await find(JobScript, job_script_id) is None:
+        raise NotFound(f"Could not find job_scripts instance with id {job_script_id}")
+    main = await own_main(job_script_id)
+    headers = {
+        "Filename": header_value(main.path),
+        "Content-Disposition": content_disposition_header("attachment", filename=PurePosixPath(main.path).name),
+        "X-Content-Type-Options": "nosniff",
+    }
+    return web.Response(
+        body=await request.app[FILES].get(main.digest), content_type="text/plain", charset="utf-8", headers=headers
+    )
+
+
+async def own_main(script_id: int) -> JobScriptFile:
+    """The main file of a job script that must have one."""
+    main = await find_main(script_id)
+    if main is None:
+        raise NotFound(f"Main file from job_script_id={script_id} was not found.")
+    return main
+
+
+async def touch(script: JobScript) -> None:
+    """Renew the job script's `updated_at`."""
+    script.updated_at = now()
+    await script.save()
+
+
+def text_of(upload: Upload) -> str:
+    """The text of an uploaded file.
+
+    Raises:
+        Unprocessable: It is none.
+    """
+    try:
+        return upload.content.decode()
+    except UnicodeDecodeError as error:
+        reason = f"{upload.name} is not UTF-8: {error.reason} at byte {error.start}"
+        raise Unprocessable(f"The uploaded file is invalid -- {reason}") from None
+
+
+def header_value(path: str) -> str:
+    """The path for a header: as it is when it is Latin-1, percent-encoded UTF-8 otherwise."""
+    try:
+        path.encode("latin-1")
+    except UnicodeEncodeError:
+        return quote(path)
+    return path
+
+
+async def own_job_script(request: web.Request, *, lock: bool = True) -> JobScript:
+    """The job script of the path, which must be the caller's."""
+    job_script_id = request[PATH]["job_script_id"]
+    script = await find(JobScript, job_script_id, "application", lock=lock)
     if script is None:
         raise NotFound(f"Could not find job_scripts instance with id {job_script_id}")
     require_owner(request, "job_script", script.id, script.job_script_owner_email)
@@ -138,8 +293,13 @@ async def uploaded_application(application_id: int | None) -> Application | None
 
 ROUTES = [
     Route("GET", "", list_job_scripts, permission=VIEW),
-    Route("POST", "", create_job_script, permission=EDIT, status=201),
+    Route("POST", "", create_job_script, permission=EDIT, prepare=prepare_creation, status=201),
     Route("GET", "/{job_script_id}", get_job_script, permission=VIEW),
-    Route("PUT", "/{job_script_id}", update_job_script, permission=EDIT),
+    Route("PUT", "/{job_script_id}", update_job_script, permission=EDIT, prepare=prepare_update),
     Route("DELETE", "/{job_script_id}", delete_job_script, permission=EDIT, status=204),
+    Route("POST", "/{job_script_id}/upload", upload_job_script, permission=EDIT, prepare=prepare_upload),
+    Route(
+        "PATCH", "/{job_script_id}/upload", replace_main_file, permission=EDIT, prepare=prepare_main_upload, status=204
+    ),
+    Route("GET", "/{job_script_id}/download", download_job_script, permission=VIEW),
 ]

@@ -1,7 +1,11 @@
 """What clients send and are answered."""
 
+from typing import Any
+
+import marshmallow as ma
+
 from jobbergate_job_scripts.models import NAME_LENGTH
-from jobbergate_server import ListParameters, Schema, fields
+from jobbergate_server import File, ListParameters, Problem, Schema, confined_path, fields
 
 DESCRIPTION_LENGTH = 65_536
 
@@ -11,6 +15,29 @@ class JobScriptFilesSchema(Schema):
 
     main_file_path = fields.Text(required=True, example="main.sh")
     files = fields.Object(required=True, description="Texts by path.", example={"main.sh": "#!/bin/bash\nhostname\n"})
+
+
+class JobScriptFilesUpdateSchema(JobScriptFilesSchema):
+    """The files that replace those of a job script."""
+
+    files = fields.Object(
+        values=fields.Text(),
+        required=True,
+        description="Texts by path.",
+        example={"main.sh": "#!/bin/bash\nhostname\n"},
+    )
+
+    @ma.post_load
+    def normalise(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
+        """Bring the paths into their normal form, and make sure that the main one is among them."""
+        try:
+            main = confined_path(data["main_file_path"])
+            files = {confined_path(path): text for path, text in data["files"].items()}
+        except ValueError as error:
+            raise fields.invalid(Problem("value_error", str(error))) from None
+        if main not in files:
+            raise fields.invalid(Problem("value_error", "main_file_path is not a valid key on the dict files"))
+        return {"main_file_path": main, "files": files}
 
 
 class JobScriptSchema(Schema):
@@ -60,8 +87,23 @@ class JobScriptUpdateSchema(Schema):
     job_script_name = fields.Text(max_length=NAME_LENGTH, example="Flow around a lorry")
     job_script_description = fields.Text(allow_none=True, max_length=DESCRIPTION_LENGTH, example="Second try")
     is_archived = fields.Boolean(example=False)
+    job_script_files = fields.Nested(
+        JobScriptFilesUpdateSchema, allow_none=True, description="Replaces all files; null leaves them."
+    )
     sbatch_params = fields.List(fields.Text(), allow_none=True, description="Has no effect.", load_only=True)
     param_dict = fields.Text(allow_none=True, description="Has no effect.", load_only=True)
+
+
+class JobScriptUploadSchema(Schema):
+    """A file for a job script."""
+
+    job_script_file = File(required=True)
+
+
+class MessageSchema(Schema):
+    """What was done."""
+
+    message = fields.Text(required=True, example="Successfully uploaded main.sh for job_script_id=1")
 
 
 class JobScriptPathSchema(Schema):

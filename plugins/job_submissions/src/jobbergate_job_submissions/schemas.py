@@ -1,7 +1,7 @@
 """What clients send and are answered."""
 
 from jobbergate_job_submissions.models import NAME_LENGTH, Status
-from jobbergate_job_submissions.parameters import Parameters
+from jobbergate_job_submissions.parameters import UNSET, Parameters
 from jobbergate_server import ListParameters, Schema, fields
 
 DESCRIPTION_LENGTH = 65_536
@@ -23,7 +23,9 @@ class JobSubmissionSchema(Schema):
     client_id = fields.Text(required=True, description="The cluster's client id.", example="local-cluster")
     status = fields.Choice(tuple(Status), required=True, example=Status.SUBMITTED)
     report_message = fields.Text(required=True, allow_none=True, example=None)
-    execution_parameters = Parameters(required=True, allow_none=True, description="All of them; null where not set.")
+    execution_parameters = Parameters(
+        required=True, allow_none=True, description="All of them; null where not set.", example={**UNSET, "tasks": 4}
+    )
     job_script_name = fields.Text(
         required=True, allow_none=True, attribute="job_script.job_script_name", example="Flow around a car"
     )

@@ -1,0 +1,45 @@
+# The server with the bundled plugins, as uv.lock has them.
+FROM python:3.11-slim AS build
+
+ENV UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy \
+    UV_PROJECT_ENVIRONMENT=/opt/venv \
+    UV_PYTHON_DOWNLOADS=never
+
+RUN pip install --no-cache-dir 'uv>=0.13'
+
+WORKDIR /build
+
+# What others have written changes less often than this repository, and is a layer of its own.
+COPY pyproject.toml uv.lock ./
+COPY core/pyproject.toml core/
+COPY plugins/applications/pyproject.toml plugins/applications/
+COPY plugins/job_scripts/pyproject.toml plugins/job_scripts/
+COPY plugins/job_submissions/pyproject.toml plugins/job_submissions/
+RUN uv sync --locked --no-dev --no-install-workspace
+
+COPY core core
+COPY plugins plugins
+RUN uv sync --locked --no-dev --no-editable
+
+
+FROM python:3.11-slim
+
+RUN useradd --uid 10001 --create-home --home-dir /srv/jobbergate --shell /usr/sbin/nologin jobbergate
+
+COPY --from=build /opt/venv /opt/venv
+
+# SQLite and files, where the settings name nothing else, are in ./var.
+WORKDIR /srv/jobbergate
+USER jobbergate
+
+ENV PATH="/opt/venv/bin:$PATH" \
+    PYTHONUNBUFFERED=1 \
+    JOBBERGATE_SERVER__HOST=0.0.0.0
+
+EXPOSE 8000
+
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import http.client, os, sys; server = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('JOBBERGATE_SERVER__PORT', 8000)), timeout=4); server.request('GET', '/jobbergate/health'); sys.exit(server.getresponse().status != 204)"]
+
+CMD ["jobbergate-server", "serve"]

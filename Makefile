@@ -1,0 +1,42 @@
+# Every target sets up what it needs: python3 (3.11 or newer) with its venv module is enough.
+.DELETE_ON_ERROR:
+.PHONY: help run test lint config
+
+PYTHON = python3
+ARGS =
+VENV = .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+CODE = core plugins tests typings
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'ARGS are passed on: make run ARGS=--no-samples, make test ARGS="-k pagination".'
+	@echo 'PYTHON is the interpreter that .venv is made with: make run PYTHON=python3.13.'
+
+run: $(INSTALLED) ## Serve for development on http://127.0.0.1:8000/jobbergate
+	@$(BIN)/jobbergate-server dev $(ARGS)
+
+test: $(INSTALLED) ## Run every test, on SQLite and on PostgreSQL
+	$(BIN)/pytest -n auto $(ARGS)
+
+lint: $(INSTALLED) ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(CODE)
+
+config: $(INSTALLED) ## Write config/jobbergate.toml from the settings models
+	$(BIN)/python -m jobbergate_server.reference > $(VENV)/jobbergate.toml
+	mv $(VENV)/jobbergate.toml config/jobbergate.toml
+
+# The environment is installed anew when the lock file or a distribution's own requirements have changed. Where uv is
+# not installed, it is put into the environment itself; --inexact leaves it there.
+$(INSTALLED): uv.lock pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Python 3.11 or newer is needed, and $(PYTHON) is not one. Name another: make PYTHON=python3.13 …' >&2; \
+		exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.13'
+	PATH="$$PATH:$(BIN)" UV_PROJECT_ENVIRONMENT=$(VENV) uv sync --locked --all-packages --inexact
+	@touch $@

@@ -1,0 +1,60 @@
+"""The files of an application in the file store, and the rows that point to them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from jobbergate_applications.models import Application, ApplicationFile, Kind
+from jobbergate_applications.uploads import Draft
+from jobbergate_server import Files
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file in the store, to which no row points yet."""
+
+    kind: Kind
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The texts of an application's files; the templates by name, in the order of their names."""
+
+    config: str | None
+    source: str | None
+    templates: dict[str, str]
+
+
+STORED = web.RequestKey("stored", list[Stored])
+
+
+async def store(files: Files, drafts: Iterable[Draft]) -> list[Stored]:
+    """Put the files into the store."""
+    return [Stored(it.kind, it.name, await files.put(it.text.encode())) for it in drafts]
+
+
+async def replace_files(application: Application, stored: Iterable[Stored]) -> None:
+    """Let the application have these files, in place of those of the same kind and name."""
+    for it in stored:
+        await ApplicationFile.update_or_create(
+            application=application, kind=it.kind, name=it.name, defaults={"digest": it.digest}
+        )
+
+
+async def remove_files(application: Application) -> None:
+    """Let the application have no files."""
+    await ApplicationFile.filter(application_id=application.id).delete()
+
+
+async def read_files(files: Files, application: Application) -> Contents:
+    """The texts of the application's files."""
+    rows = await ApplicationFile.filter(application_id=application.id).order_by("name")
+    texts = await files.get_texts(row.digest for row in rows)
+    of_kind: dict[Kind, dict[str, str]] = {kind: {} for kind in Kind}
+    for row, text in zip(rows, texts, strict=True):
+        of_kind[row.kind][row.name] = text
+    configs, sources = of_kind[Kind.CONFIG].values(), of_kind[Kind.SOURCE].values()
+    return Contents(next(iter(configs), None), next(iter(sources), None), of_kind[Kind.TEMPLATE])

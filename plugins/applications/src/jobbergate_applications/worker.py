@@ -1,0 +1,237 @@
+"""The child process that reads what users upload: Python source, YAML and templates, none of it to be trusted.
+
+It is run by path with `python -I`, knows nothing of the server, and is killed when a limit is broken. On standard input
+and output it exchanges messages: four bytes of length, then JSON. A request names an operation and its arguments; an
+answer has the `result`, or says in `refused` what is wrong with the user's files.
+"""
+
+import ast
+import json
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import jinja2
+import yaml
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+CPU_SECONDS = 2.0
+MEMORY_BYTES = 256 * 2**20
+OUTPUT_CHARACTERS = 2 * 2**20
+OPEN_FILES = 32
+TEMPLATE_FOLDER = "templates/"
+NO_MEMORY = f"Limit exceeded: it needs more than {MEMORY_BYTES // 2**20} MiB of memory."
+TOO_DEEP = "Limit exceeded: it is nested too deeply."
+
+
+class Refused(Exception):
+    """Something is wrong with the user's files; the text says what."""
+
+
+def check(files: list[dict[str, str]]) -> list[str]:
+    """A line for every file that does not parse as the `kind` that it is: source, config or template."""
+    parsers: Mapping[str, Callable[[str], object]] = {
+        "source": lambda text: ast.parse(text.removeprefix("\ufeff")),
+        "config": read_yaml,
+        "template": environment().parse,
+    }
+    lines = []
+    for position, file in enumerate(files, start=1):
+        if reason := _reason(parsers[file["kind"]], file["text"]):
+            lines.append(f"{position}: {file['name']}: {reason}")
+    return lines
+
+
+def configure(text: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """The sections of jobbergate.yaml with ``overrides`` laid over them, in their final form."""
+    document = read_yaml(text)
+    if not isinstance(document, dict):
+        raise Refused("TypeError: it is not an object with the sections application_config and jobbergate_config")
+    document = {**document, **overrides}
+    problems = [
+        f"{name}: {'value is not a valid dict' if name in document else 'field required'}"
+        for name in ("application_config", "jobbergate_config")
+        if not isinstance(document.get(name), dict)
+    ]
+    if problems:
+        raise Refused(f"ValidationError: {'; '.join(problems)}")
+    return {
+        "application_config": document["application_config"],
+        "jobbergate_config": jobbergate_config(document["jobbergate_config"]),
+    }
+
+
+def jobbergate_config(section: dict[Any, Any]) -> dict[str, Any]:
+    """The section with its known keys validated and complete; other keys are kept."""
+    names = section.get("supporting_files_output_name")
+    if names is not None:
+        if not isinstance(names, dict):
+            raise Refused("ValidationError: supporting_files_output_name: value is not a valid dict")
+        names = {
+            _template(_text(key, "supporting_files_output_name")): _texts(
+                value if isinstance(value, list) else [value], "supporting_files_output_name"
+            )
+            for key, value in names.items()
+        }
+    supporting = section.get("supporting_files")
+    supporting = [*names] if supporting is None and names else _templates(supporting, "supporting_files")
+    known = {
+        "default_template": _optional(section.get("default_template"), "default_template", _template),
+        "supporting_files": supporting,
+        "supporting_files_output_name": names,
+        "template_files": _templates(section.get("template_files"), "template_files"),
+        "job_script_name": _optional(section.get("job_script_name"), "job_script_name"),
+        "output_directory": _optional(section.get("output_directory", "."), "output_directory"),
+    }
+    return {**section, **known}
+
+
+def render(config: str, overrides: dict[str, Any], templates: dict[str, str]) -> dict[str, Any]:
+    """The main template and the supporting ones that the configuration names, rendered with its values."""
+    try:
+        sections = configure(config, overrides)
+    except (Refused, yaml.YAMLError) as error:
+        raise Refused(f"Error while parsing the config-file and/or job-script params -- {error}") from None
+    jobbergate = sections["jobbergate_config"]
+    main = jobbergate["default_template"]
+    if main is None:
+        raise Refused("Value was not defined (None): default_template")
+    if main not in templates:
+        available = ", ".join(sorted(templates))
+        raise Refused(f"Selected template {main} not found in available templates: {available}")
+    supporting = jobbergate["supporting_files_output_name"] or {}
+    missing = [name for name in supporting if name not in templates]
+    if missing:
+        lines = "".join(f"\n  {n}: supporting_file={name!r} was not found" for n, name in enumerate(missing, start=1))
+        raise Refused(f"Checked expressions failed: One or more supporting files are missing{lines}")
+    data = {**sections["application_config"], **jobbergate}
+    writer = Writer(data)
+    return {
+        "main_template": main,
+        "main": writer.write(templates[main], "main file"),
+        "output_directory": jobbergate["output_directory"] or ".",
+        "supporting": [
+            {"names": names, "text": writer.write(templates[name], f"supporting file {name}")}
+            for name, names in supporting.items()
+        ],
+    }
+
+
+class Writer:
+    """Renders templates with the same values, up to the limit of output for all of them together."""
+
+    def __init__(self, data: dict[Any, Any]) -> None:
+        self._environment = environment()
+        self._data = data
+        self._left = OUTPUT_CHARACTERS
+
+    def write(self, template: str, what: str) -> str:
+        """The rendered text of ``template``."""
+        try:
+            text = "".join(self._parts(template))
+            text.encode()
+        except (MemoryError, Refused):
+            raise
+        except Exception as error:  # noqa: BLE001 - a template can raise anything, and it is the user's to mend
+            raise Refused(f"Error rendering the {what} -- {type(error).__name__}: {error}") from None
+        return text
+
+    def _parts(self, template: str) -> Iterator[str]:
+        for part in self._environment.from_string(template).generate(data=self._data):
+            self._left -= len(part)
+            if self._left < 0:
+                raise Refused(f"Limit exceeded: the output is larger than {OUTPUT_CHARACTERS // 2**20} MiB.")
+            yield part
+
+
+def environment() -> jinja2.Environment:
+    """Jinja2 with its default settings, in a sandbox and without what only serves to make much of little."""
+    sandbox = ImmutableSandboxedEnvironment()
+    for name in ("lipsum", "cycler", "joiner"):
+        sandbox.globals.pop(name)
+    return sandbox
+
+
+def read_yaml(text: str) -> Any:  # noqa: ANN401 - whatever the document holds
+    """The document, without aliases: a few lines of them can stand for more data than any memory holds."""
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
+        raise Refused("aliases are not allowed in YAML")
+    return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
+def _reason(parse: Callable[[str], object], text: str) -> str | None:
+    try:
+        parse(text)
+    except (RecursionError, MemoryError) as error:
+        return TOO_DEEP if isinstance(error, RecursionError) else NO_MEMORY
+    except Exception as error:  # noqa: BLE001 - whatever the parser says of it, the file does not parse
+        return str(error).replace("\n", " ")
+    return None
+
+
+def _text(value: object, key: str) -> str:
+    if not isinstance(value, str | int | float):
+        raise Refused(f"ValidationError: {key}: str type expected")
+    return str(value)
+
+
+def _texts(values: object, key: str) -> list[str]:
+    if not isinstance(values, list):
+        raise Refused(f"ValidationError: {key}: value is not a valid list")
+    return [_text(value, key) for value in values]
+
+
+def _templates(values: object, key: str) -> list[str] | None:
+    return None if values is None else [_template(text) for text in _texts(values, key)]
+
+
+def _optional(value: object, key: str, convert: Callable[[str], str] = str) -> str | None:
+    return None if value is None else convert(_text(value, key))
+
+
+def _template(name: str) -> str:
+    return name.removeprefix(TEMPLATE_FOLDER)
+
+
+OPERATIONS: Mapping[str, Callable[..., Any]] = {"check": check, "configure": configure, "render": render}
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """What an operation gives, or why the user's files are refused."""
+    try:
+        return {"result": OPERATIONS[request["operation"]](**request["arguments"])}
+    except Refused as error:
+        return {"refused": str(error)}
+    except yaml.YAMLError as error:
+        return {"refused": str(error).replace("\n", " ")}
+    except RecursionError:
+        return {"refused": TOO_DEEP}
+    except MemoryError:
+        return {"refused": NO_MEMORY}
+
+
+def messages(stream: BinaryIO) -> Iterator[dict[str, Any]]:
+    """The requests, until the server closes the pipe."""
+    while length := stream.read(4):
+        yield json.loads(stream.read(int.from_bytes(length)))
+
+
+def main() -> None:
+    """Answer requests, each within its own limit of CPU time."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    for request in messages(sys.stdin.buffer):
+        # SIGPROF ends the process: the server tells it from other ends.
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        content = json.dumps(answer(request)).encode()
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        sys.stdout.buffer.write(len(content).to_bytes(4) + content)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""A job script made from an application: its files, their paths, and the `#SBATCH` lines that a user adds."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from jobbergate_applications.rendering import render
+from jobbergate_applications.sandbox import Sandbox
+from jobbergate_applications.storage import Contents
+from jobbergate_job_scripts.storage import Texts
+from jobbergate_server import Unprocessable, confined_path
+
+MARKER = "#SBATCH"
+SHEBANG = "#!"
+SUFFIXES = (".jinja2", ".j2")
+
+
+async def render_script(
+    sandbox: Sandbox, contents: Contents, overrides: Mapping[str, Any], sbatch_params: Sequence[str]
+) -> Texts:
+    """The files of the job script that ``contents`` make with ``overrides`` of their configuration.
+
+    Raises:
+        Unprocessable: The application, the values or a path do not allow it; the text says why.
+    """
+    rendered = await render(sandbox, contents, overrides)
+    main = _path(rendered.output_directory, _without_suffix(rendered.main_template))
+    files = {main: with_params(rendered.main, sbatch_params)}
+    for supporting in rendered.supporting:
+        files |= {_path(rendered.output_directory, name): supporting.text for name in supporting.names}
+    return Texts(main, files)
+
+
+def with_params(script: str, params: Sequence[str]) -> str:
+    """The script with a `#SBATCH` line for each of ``params``.
+
+    They follow the line with the first `#SBATCH`, or stand before it when it is an unfinished last line; without such a
+    line they follow the shebang, or stand at the top.
+
+    Raises:
+        Unprocessable: One of the params is more than a line.
+    """
+    if any(char in param for param in params for char in "\0\n\r"):
+        raise Unprocessable("sbatch_params: a line break or NUL is not allowed in a parameter")
+    lines = "".join(f"{MARKER} {param}\n" for param in params)
+    if not lines:
+        return script
+    first = script.find(MARKER)
+    if first < 0:
+        at = _line_end(script, 0) if script.startswith(SHEBANG) else 0
+        if at and not script[:at].endswith("\n"):
+            return f"{script}\n{lines}"
+    else:
+        at = _line_end(script, first)
+        if not script[:at].endswith("\n"):
+            at = script.rfind("\n", 0, first) + 1
+    return script[:at] + lines + script[at:]
+
+
+def _line_end(text: str, position: int) -> int:
+    """Where the line that holds ``position`` ends, its line break included."""
+    return text.find("\n", position) + 1 or len(text)
+
+
+def _without_suffix(template: str) -> str:
+    for suffix in SUFFIXES:
+        if template.endswith(suffix):
+            return template.removesuffix(suffix)
+    return template
+
+
+def _path(directory: str, name: str) -> str:
+    # An empty name would leave the directory itself as the path.
+    if not PurePosixPath(name).parts:
+        raise Unprocessable(f"Invalid path of a file: {name!r} names no file")
+    try:
+        return confined_path(name if name.startswith("/") else f"{directory}/{name}")
+    except ValueError as error:
+        raise Unprocessable(f"Invalid path of a file: {error}") from None

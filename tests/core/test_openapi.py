@@ -1,0 +1,421 @@
+"""The API document: valid, the same every time, complete for every operation, and true of what the server answers."""
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import ClientResponse, web
+from aiohttp_apispec import docs, form_schema, headers_schema, json_schema, response_schema
+from openapi_schema_validator import OAS31Validator
+from openapi_schema_validator import validate as validate_value
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from openapi_spec_validator import validate as validate_document
+
+from jobbergate_server import AUTHENTICATED, PUBLIC, Permission, Route, Schema, __version__, fields
+from jobbergate_server.app import create_app
+from jobbergate_server.contributions import Contribution, collect
+from jobbergate_server.openapi import DOCUMENT, build_document
+from jobbergate_server.plugins import Plugin, Plugins, discover
+from jobbergate_server.settings import load_settings
+from jobbergate_server.testing import Client, Served
+from jobbergate_server.uploads import File
+
+SETTINGS = load_settings(oidc={"issuer": "http://127.0.0.1:8000/oidc"})
+CONTRIBUTIONS = collect(Plugins(discover(), SETTINGS.plugins), SETTINGS)
+ROUTES = {
+    (route.method, contribution.plugin.prefix + route.path): (contribution, route)
+    for contribution in CONTRIBUTIONS
+    for route in contribution.routes
+}
+DOCUMENT_OF_ALL: dict[str, Any] = orjson.loads(orjson.dumps(build_document(CONTRIBUTIONS, __version__)))
+OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
+    (method.upper(), path): operation
+    for path, item in DOCUMENT_OF_ALL["paths"].items()
+    for method, operation in item.items()
+}
+LISTS = ["/applications", "/job-scripts", "/job-submissions"]
+
+every_operation = pytest.mark.parametrize(("method", "path"), list(OPERATIONS), ids=str)
+
+
+def resolved(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
+    """What ``value`` is, or what it refers to."""
+    while "$ref" in value:
+        found: Any = document
+        for key in value["$ref"].removeprefix("#/").split("/"):
+            found = found[key]
+        value = found
+    return value
+
+
+def check(value: object, schema: dict[str, Any], document: dict[str, Any] = DOCUMENT_OF_ALL) -> None:
+    """Validate ``value`` against a schema of the document."""
+    validate_value(value, schema | {"components": document["components"]}, cls=OAS31Validator)
+
+
+def contents(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    """Every body of the document: its operation, its status or `request`, its content type, and what is said of it."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            bodies = {"request": operation["requestBody"]} if "requestBody" in operation else {}
+            for status, response in (bodies | operation["responses"]).items():
+                for content_type, content in resolved(document, response).get("content", {}).items():
+                    yield f"{method} {path}", status, content_type, content
+
+
+def schemas(value: object) -> Iterator[dict[str, Any]]:
+    """Every JSON object in the document that says what a value is."""
+    if isinstance(value, dict):
+        if {"type", "enum", "anyOf", "oneOf", "$ref"} & value.keys():
+            yield value
+        for key, inner in value.items():
+            if key not in ("example", "examples", "default"):
+                yield from schemas(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from schemas(inner)
+
+
+def documented(*routes: Route, slug: str = "shelf", module: ModuleType | None = None) -> dict[str, Any]:
+    """The document of a plugin with these routes, which is valid."""
+    plugin = Plugin(slug, module or ModuleType("shelf", "Books on a shelf.\n\nAnd more."), slug, "1", prefix=f"/{slug}")
+    document = build_document([Contribution(plugin, routes=list(routes))], "1")
+    validate_document(document, cls=OpenAPIV31SpecValidator)
+    return document
+
+
+def test_the_document_is_valid_openapi_3_1() -> None:
+    assert DOCUMENT_OF_ALL["openapi"].startswith("3.1.")
+    validate_document(DOCUMENT_OF_ALL, cls=OpenAPIV31SpecValidator)
+
+
+def test_two_applications_in_one_process_have_the_same_document() -> None:
+    first, second = create_app(SETTINGS), create_app(SETTINGS)
+    assert first[DOCUMENT] == second[DOCUMENT] == orjson.dumps(DOCUMENT_OF_ALL)
+
+
+def test_the_document_describes_this_project_and_names_nobody() -> None:
+    info = DOCUMENT_OF_ALL["info"]
+    assert (info["title"], info["version"], info["license"]["identifier"]) == ("Jobbergate Server", __version__, "MIT")
+    for word in ("Applications", "Job scripts", "Job submissions", "token", "UTC"):
+        assert word in info["description"]
+    assert "contact" not in info
+    assert DOCUMENT_OF_ALL["servers"] == [{"url": "/jobbergate"}]
+
+
+def test_every_route_is_an_operation() -> None:
+    assert OPERATIONS.keys() == ROUTES.keys()
+
+
+def test_every_plugin_is_a_tag_with_the_first_line_of_its_docstring() -> None:
+    tags = {tag["name"]: tag["description"] for tag in DOCUMENT_OF_ALL["tags"]}
+    assert tags["applications"] == "Applications: templates that users render into job scripts."
+    assert list(tags) == [contribution.plugin.slug for contribution in CONTRIBUTIONS if contribution.routes]
+
+
+def test_operation_ids_are_unique() -> None:
+    ids = [operation["operationId"] for operation in OPERATIONS.values()]
+    assert sorted(set(ids)) == sorted(ids)
+
+
+@every_operation
+def test_an_operation_tells_what_it_does_and_what_it_needs(method: str, path: str) -> None:
+    operation = OPERATIONS[method, path]
+    contribution, route = ROUTES[method, path]
+    assert operation["tags"] == [contribution.plugin.slug]
+    assert operation["summary"]
+    assert not operation["summary"].endswith(".")
+    paragraphs = operation["description"].split("\n\n")
+    assert len(paragraphs) > 1
+    if isinstance(route.permission, Permission):
+        assert paragraphs[-1] == f"Needs the permission `{route.permission.name}`."
+    assert operation.get("security") == (None if route.permission is PUBLIC else [{"bearer": []}])
+    assert DOCUMENT_OF_ALL["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+
+
+@every_operation
+def test_an_operation_has_the_errors_that_the_server_can_answer(method: str, path: str) -> None:
+    operation = OPERATIONS[method, path]
+    statuses = operation["responses"].keys()
+    assert all(status.isdigit() for status in statuses)
+    assert any(status.startswith("2") for status in statuses)
+    assert ({"401", "403"} <= statuses) is (ROUTES[method, path][1].permission is not PUBLIC)
+    if "{" in path:
+        assert "404" in statuses
+    if "requestBody" in operation:
+        assert {"400", "413", "422"} <= statuses
+    for status in statuses & {"400", "401", "403", "404", "409", "413", "422"}:
+        response = resolved(DOCUMENT_OF_ALL, operation["responses"][status])
+        assert response["content"]["application/json"]["schema"]["required"] == ["detail"]
+
+
+@pytest.mark.xfail(strict=True, reason="the plugins' routes do not declare these yet")
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/applications", "409"),
+        ("PUT", "/applications/{application_id}", "409"),
+        ("DELETE", "/applications", "404"),
+        ("POST", "/job-scripts", "404"),
+        ("POST", "/job-submissions", "404"),
+    ],
+)
+def test_errors_that_only_a_handler_knows_are_declared(method: str, path: str, status: str) -> None:
+    response = OPERATIONS[method, path]["responses"][status]
+    assert response["description"]
+    assert "application/json" in response["content"]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_has_its_parameters_and_its_envelope(path: str) -> None:
+    operation = OPERATIONS["GET", path]
+    parameters = {parameter["name"]: parameter for parameter in operation["parameters"]}
+    assert {"start", "limit", "search", "sort_field", "sort_ascending", "all"} <= parameters.keys()
+    assert all(parameter["in"] == "query" and parameter["description"] for parameter in parameters.values())
+    assert parameters["start"]["schema"]["minimum"] == 0
+    assert (parameters["limit"]["schema"]["minimum"], parameters["limit"]["schema"]["default"]) == (1, 10)
+    assert "created_at" in parameters["sort_field"]["schema"]["enum"]
+    assert "`search` looks in `" in operation["description"]
+    assert "400" in operation["responses"]
+    envelope = operation["responses"]["200"]["content"]["application/json"]
+    assert envelope["example"].keys() == {"results", "pagination"}
+    properties = resolved(DOCUMENT_OF_ALL, envelope["schema"])["properties"]
+    assert properties["results"]["type"] == "array"
+    item = resolved(DOCUMENT_OF_ALL, properties["results"]["items"])
+    assert {"id", "created_at", "updated_at"} <= set(item["required"])
+    pagination = resolved(DOCUMENT_OF_ALL, properties["pagination"])["properties"]
+    assert {name: schema["type"] for name, schema in pagination.items()} == {
+        "total": "integer",
+        "start": ["integer", "null"],
+        "limit": ["integer", "null"],
+    }
+
+
+def test_ids_in_paths_are_integers() -> None:
+    ids = [
+        parameter
+        for operation in OPERATIONS.values()
+        for parameter in operation["parameters"]
+        if parameter["in"] == "path" and parameter["name"].endswith("_id")
+    ]
+    assert len(ids) > len(LISTS)
+    for parameter in ids:
+        assert parameter["required"] is True
+        assert parameter["schema"]["type"] == "integer"
+        assert parameter["description"]
+
+
+def test_parameters_of_a_path_are_those_that_stand_in_it() -> None:
+    for (_, path), operation in OPERATIONS.items():
+        names = [parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"]
+        assert sorted(names) == sorted(part[1:-1] for part in path.split("/") if part.startswith("{"))
+
+
+def test_values_that_can_be_null_are_so_by_their_type() -> None:
+    found = list(schemas(DOCUMENT_OF_ALL))
+    assert not [schema for schema in found if "nullable" in schema]
+    application = DOCUMENT_OF_ALL["components"]["schemas"]["Application"]["properties"]
+    assert application["application_identifier"]["type"] == ["string", "null"]
+    assert application["application_name"]["type"] == "string"
+
+
+def test_schemas_have_examples_in_the_keyword_of_json_schema() -> None:
+    properties = [
+        schema
+        for component in DOCUMENT_OF_ALL["components"]["schemas"].values()
+        for schema in component["properties"].values()
+    ]
+    assert any("examples" in schema for schema in properties)
+    assert not [schema for schema in properties if "example" in schema]
+
+
+def test_the_states_of_a_submission_are_enumerated() -> None:
+    status = DOCUMENT_OF_ALL["components"]["schemas"]["JobSubmission"]["properties"]["status"]
+    assert status["enum"] == ["CREATED", "SUBMITTED", "COMPLETED", "FAILED", "UNKNOWN", "REJECTED"]
+    (parameter,) = (it for it in OPERATIONS["GET", "/job-submissions"]["parameters"] if it["name"] == "submit_status")
+    assert parameter["schema"]["enum"] == status["enum"]
+
+
+def test_only_execution_parameters_refuse_unknown_keys() -> None:
+    components = DOCUMENT_OF_ALL["components"]["schemas"]
+    closed = [name for name, schema in components.items() if schema.get("additionalProperties") is False]
+    assert closed == ["ExecutionParameters"]
+
+
+def test_every_example_is_valid() -> None:
+    checked = 0
+    for operation, status, content_type, content in contents(DOCUMENT_OF_ALL):
+        if "example" in content:
+            assert content_type == "application/json", (operation, status)
+            check(content["example"], content["schema"])
+            checked += 1
+    for schema in schemas(DOCUMENT_OF_ALL):
+        for example in schema.get("examples", []):
+            check(example, schema)
+            checked += 1
+        if "default" in schema:
+            check(schema["default"], schema)
+    assert checked > len(OPERATIONS)
+
+
+def test_every_json_body_has_an_example() -> None:
+    without = [
+        (operation, status)
+        for operation, status, content_type, content in contents(DOCUMENT_OF_ALL)
+        if content_type == "application/json" and "example" not in content
+    ]
+    assert without == [("get /openapi.json", "200")]
+
+
+class BookSchema(Schema):
+    """A book."""
+
+    title = fields.Text(required=True, example="Moby Dick")
+    lent_to = fields.Text(required=True, allow_none=True)
+
+
+class ScanSchema(Schema):
+    """A book's pages."""
+
+    pages = fields.List(File(), required=True, description="The pages.")
+    cover = File()
+
+
+class ScanHeadersSchema(Schema):
+    """The headers of a scan."""
+
+    length = fields.Integer(data_key="Content-Length")
+    scanner = fields.Text(data_key="X-Scanner")
+
+
+async def plain(_: web.Request) -> None:
+    """Do nothing.
+
+    At all.
+    """
+
+
+def test_a_handler_without_decorators_is_documented_by_its_docstring() -> None:
+    document = documented(Route("GET", "/{shelf}/books", plain, permission=AUTHENTICATED, status=204))
+    assert document["tags"] == [{"name": "shelf", "description": "Books on a shelf."}]
+    operation = document["paths"]["/shelf/{shelf}/books"]["get"]
+    assert operation["operationId"] == "plain"
+    assert operation["summary"] == "Do nothing"
+    assert operation["description"] == "At all.\n\nEveryone who holds a valid token."
+    assert operation["parameters"] == [{"in": "path", "name": "shelf", "required": True, "schema": {"type": "string"}}]
+    assert list(operation["responses"]) == ["204", "401", "403", "404"]
+    assert operation["responses"]["204"] == {"description": "No Content"}
+
+
+def test_a_declared_error_has_the_shape_of_all_errors() -> None:
+    @docs(responses={"409": {"description": "The book is lent."}})
+    @json_schema(BookSchema)
+    @response_schema(BookSchema, 201)
+    async def add_book(_: web.Request) -> None:
+        """Add a book."""
+
+    document = documented(Route("POST", "", add_book, permission=PUBLIC, status=201))
+    operation = document["paths"]["/shelf"]["post"]
+    assert list(operation["responses"]) == ["201", "400", "409", "413", "422"]
+    conflict = operation["responses"]["409"]
+    assert conflict["description"] == "The book is lent."
+    check({"detail": "Lent."}, conflict["content"]["application/json"]["schema"], document)
+    assert operation["requestBody"]["content"]["application/json"]["example"] == {"title": "Moby Dick"}
+    assert operation["responses"]["201"]["content"]["application/json"]["example"] == {
+        "title": "Moby Dick",
+        "lent_to": None,
+    }
+
+
+def test_a_form_with_files_is_multipart_and_a_client_need_not_tell_its_length() -> None:
+    @headers_schema(ScanHeadersSchema)
+    @form_schema(ScanSchema)
+    async def scan_book(_: web.Request) -> None:
+        """Scan a book."""
+
+    document = documented(Route("POST", "/scan", scan_book, permission=PUBLIC, status=204))
+    operation = document["paths"]["/shelf/scan"]["post"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["X-Scanner"]
+    content = operation["requestBody"]["content"]
+    assert list(content) == ["multipart/form-data"]
+    properties = resolved(document, content["multipart/form-data"]["schema"])["properties"]
+    assert properties["cover"] == {"type": "string", "contentMediaType": "application/octet-stream"}
+    assert properties["pages"]["items"] == properties["cover"]
+
+
+def test_schemas_of_one_name_stay_apart() -> None:
+    @json_schema(BookSchema)
+    @response_schema(Schema.from_dict({"isbn": fields.Text(required=True, example="0-14-310595-2")}, name="BookSchema"))
+    async def identify_book(_: web.Request) -> None:
+        """Find a book's number."""
+
+    document = documented(Route("POST", "/identify", identify_book, permission=PUBLIC))
+    first, second = sorted(document["components"]["schemas"].keys() - {"Problem"})
+    assert (first, second.rpartition(".")[2]) == ("Book", "Book")
+
+
+async def test_what_the_server_answers_is_what_the_document_says(api: Client, served: Served) -> None:
+    async def send(
+        method: str,
+        template: str,
+        status: int,
+        *,
+        client: Client = api,
+        json: object = None,
+        query: dict[str, str] | None = None,
+        **path: object,
+    ) -> Any:  # noqa: ANN401 - whatever the server answers
+        url = "/jobbergate" + template.format(**path)
+        response: ClientResponse = await client.request(method, url, json=json, params=query)
+        assert response.status == status, await response.text()
+        declared = resolved(DOCUMENT_OF_ALL, OPERATIONS[method, template]["responses"][str(status)])
+        body = await response.read()
+        if "content" not in declared:
+            assert body == b""
+            return None
+        content = declared["content"][response.content_type]
+        if response.content_type != "application/json":
+            return None
+        answer = orjson.loads(body)
+        check(answer, content["schema"])
+        return answer
+
+    def example(method: str, path: str) -> dict[str, Any]:
+        content = OPERATIONS[method, path]["requestBody"]["content"]["application/json"]
+        return dict(content["example"])
+
+    for path, status in (("/health", 204), ("/ready", 200), ("/plugins", 200), ("/openapi.json", 200), ("/docs", 200)):
+        await send("GET", path, status)
+
+    application = await send("POST", "/applications", 201, json=example("POST", "/applications"))
+    script = await send("POST", "/job-scripts", 201, json=example("POST", "/job-scripts"))
+    submission = await send(
+        "POST", "/job-submissions", 201, json=example("POST", "/job-submissions") | {"job_script_id": script["id"]}
+    )
+    for path in LISTS:
+        (row,) = (await send("GET", path, 200, query={"start": "0"}))["results"]
+        assert isinstance(row["id"], int)
+        await send("GET", path, 400, query={"sort_field": "nothing"})
+        await send("GET", path, 401, client=served.client())
+        await send("GET", path, 403, client=served.client_as("other"))
+        await send("GET", path, 422, query={"limit": "0", "sort_ascending": "perhaps"})
+
+    await send("GET", "/applications/{application_identification}", 200, application_identification=application["id"])
+    await send("GET", "/applications/{application_identification}", 404, application_identification="nothing")
+    await send("GET", "/job-scripts/{job_script_id}", 404, job_script_id=0)
+    await send("GET", "/job-scripts/{job_script_id}", 422, job_script_id="x")
+    await send("GET", "/job-submissions/{job_submission_id}", 200, job_submission_id=submission["id"])
+    somebody = served.client_as(email="somebody@example.com")
+    for path, name, row in (
+        ("/applications/{application_id}", "application_id", application),
+        ("/job-scripts/{job_script_id}", "job_script_id", script),
+        ("/job-submissions/{job_submission_id}", "job_submission_id", submission),
+    ):
+        changes = {key: value for key, value in example("PUT", path).items() if key in row}
+        await send("PUT", path, 200, json=changes, **{name: row["id"]})
+        await send("PUT", path, 403, client=somebody, json=changes, **{name: row["id"]})
+        await send("PUT", path, 422, json=[], **{name: row["id"]})
+        await send("DELETE", path, 204, **{name: row["id"]})
+        await send("DELETE", path, 404, **{name: row["id"]})

@@ -1,0 +1,68 @@
+"""The Dockerfile, as far as it can be tried without an engine: what it copies, runs and asks."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import unused_port
+
+from jobbergate_server.cli import main
+from jobbergate_server.settings import load_settings
+from jobbergate_server.testing import Served
+
+ROOT = Path(__file__).parents[2]
+LINES = (ROOT / "Dockerfile").read_text().replace("\\\n", "").splitlines()
+
+
+def arguments(instruction: str) -> list[str]:
+    """What stands after each ``instruction``."""
+    return [line.removeprefix(instruction).strip() for line in LINES if line.startswith(f"{instruction} ")]
+
+
+COPIES = [copy.split()[:-1] for copy in arguments("COPY") if not copy.startswith("--from")]
+
+
+@pytest.mark.parametrize("source", [source for copy in COPIES for source in copy])
+def test_what_is_copied_is_there_and_reaches_the_engine(source: str) -> None:
+    assert (ROOT / source).exists()
+    assert f"!{source.partition('/')[0]}" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
+def test_the_first_installation_sees_every_distribution() -> None:
+    first = [line for line in LINES if line.startswith(("COPY", "RUN uv sync"))]
+    copied = " ".join(first[: next(index for index, line in enumerate(first) if line.startswith("RUN"))]).split()
+    distributions = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("plugins/*/pyproject.toml")]
+    assert {"pyproject.toml", "uv.lock", "core/pyproject.toml", *distributions} <= set(copied)
+
+
+def test_it_serves_on_every_address_without_being_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    (_, command), (user,) = json.loads(arguments("CMD")[-1]), arguments("USER")
+    assert command in main.commands
+    assert user != "root"
+    for name, value in re.findall(r"(JOBBERGATE_\w+)=(\S+)", " ".join(arguments("ENV"))):
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (settings.server.host, str(settings.server.port)) == ("0.0.0.0", *arguments("EXPOSE"))  # noqa: S104 - in a container
+
+
+async def healthcheck(port: int) -> int:
+    """The exit status of the health check of a container with a server on ``port``."""
+    (check,) = arguments("HEALTHCHECK")
+    _, *command = json.loads(check.partition("CMD")[2])
+    environment = os.environ | {"JOBBERGATE_SERVER__PORT": str(port), "http_proxy": "http://proxy.invalid"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    return await process.wait()
+
+
+async def test_the_health_check_passes_with_a_server(served: Served) -> None:
+    assert await healthcheck(served.server.port or 0) == 0
+
+
+async def test_the_health_check_fails_without_one() -> None:
+    assert await healthcheck(unused_port()) == 1
