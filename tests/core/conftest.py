@@ -1,4 +1,4 @@
-"""Distributions that are really installed, for the length of one test."""
+"""Plugins for tests: distributions that are really installed, and the notebook of tests/fixtures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobbergate_server import service
+from jobbergate_server.plugins import Plugin
 from jobbergate_server.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 class Site:
@@ -53,3 +57,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
         monkeypatch.delenv(name)
     return monkeypatch
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> list[Plugin]:
+    """The plugins of a server that has the notebook of tests/fixtures, and the core's own pages."""
+    monkeypatch.syspath_prepend(FIXTURES)
+    return [
+        Plugin("service", service, "jobbergate-server", "1.0"),
+        Plugin("notebook", "notebook", "notebook", "1.0", prefix="/notebook"),
+    ]

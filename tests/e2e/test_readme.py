@@ -50,7 +50,10 @@ NAMES = (
 )
 # In the order of the README, so that an example without a test has no name, and stops this module.
 EXAMPLES = dict(zip(NAMES, re.findall(r"^```\w+\n(.*?)^```$", README, re.DOTALL | re.MULTILINE), strict=True))
-DOCUMENTS = [path for path in ROOT.rglob("*.md") if ".venv" not in path.parts and "node_modules" not in path.parts]
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(path for folder in ("core", "docs", "plugins") for path in (ROOT / folder).rglob("*.md")),
+]
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 __version__ = version("jobbergate-server")
 
 from jobbergate_server import fields
-from jobbergate_server.database import delete_row, find, now
+from jobbergate_server.database import DATABASE, delete_row, emit, find, now
 from jobbergate_server.errors import (
     ApiError,
     BadRequest,
@@ -20,6 +20,7 @@ from jobbergate_server.errors import (
     Problem,
     Unprocessable,
 )
+from jobbergate_server.events import Event
 from jobbergate_server.fields import Schema
 from jobbergate_server.files import FILES, FileField, Files
 from jobbergate_server.hookspecs import Models, PluginContext, hookimpl
@@ -42,6 +43,7 @@ from jobbergate_server.uploads import File, Upload
 __all__ = [
     "AUTHENTICATED",
     "BODY",
+    "DATABASE",
     "FILES",
     "FORM",
     "HEADERS",
@@ -53,6 +55,7 @@ __all__ = [
     "BadRequest",
     "Conflict",
     "ContentTooLarge",
+    "Event",
     "File",
     "FileField",
     "Files",
@@ -73,6 +76,7 @@ __all__ = [
     "__version__",
     "confined_path",
     "delete_row",
+    "emit",
     "fields",
     "find",
     "hookimpl",

@@ -14,6 +14,7 @@ from jobbergate_server.auth.tokens import TokenVerifier
 from jobbergate_server.contributions import CONTRIBUTIONS, Contribution, collect, tortoise_apps
 from jobbergate_server.cors import allow_origin, cors_middleware
 from jobbergate_server.database import DATABASE, Database
+from jobbergate_server.dispatch import Dispatcher
 from jobbergate_server.errors import error_middleware
 from jobbergate_server.files import FILES, Files
 from jobbergate_server.logs import log_middleware
@@ -65,6 +66,7 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app.on_response_prepare.append(allow_origin)
     app.cleanup_ctx.append(_connect)
     app.cleanup_ctx.append(_check_schema)
+    app.cleanup_ctx.append(partial(_tell_plugins, Dispatcher(plugins, contributions)))
     app.cleanup_ctx.extend(_lifespans(plugins, contributions))
     return app
 
@@ -97,6 +99,12 @@ async def _keep_open(
 async def _connect(app: web.Application) -> AsyncIterator[None]:
     async with app[DATABASE].connected(), app[PROVIDER]:
         yield
+
+
+async def _tell_plugins(dispatcher: Dispatcher, app: web.Application) -> AsyncIterator[None]:
+    app[DATABASE].publish = dispatcher.publish
+    yield
+    await dispatcher.close()
 
 
 async def _check_schema(app: web.Application) -> AsyncIterator[None]:

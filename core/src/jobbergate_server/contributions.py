@@ -117,7 +117,7 @@ def _models(models: object) -> Models:
 def _all(kind: type[Item]) -> Callable[[object], list[Item]]:
     def accept(items: object) -> list[Item]:
         if not isinstance(items, Iterable):
-            raise TypeError(f"{items!r} is not a list of {kind.__name__}")
+            raise TypeError(f"{items!r} is not a list of {kind.__name__}s")
         listed = list(items)
         for item in listed:
             if not isinstance(item, kind):
@@ -142,7 +142,8 @@ def clashes(contributions: Iterable[Contribution]) -> Iterator[str]:
             for name in names(contribution):
                 slug = contribution.plugin.slug
                 if name in owners:
-                    yield f"{kind} {name!r} is brought by both {owners[name]!r} and {slug!r}"
+                    who = f"{slug!r} twice" if owners[name] == slug else f"both {owners[name]!r} and {slug!r}"
+                    yield f"{kind} {name!r} is brought by {who}"
                 owners[name] = slug
 
 

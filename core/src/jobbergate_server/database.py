@@ -1,10 +1,10 @@
 """The connection to SQLite or PostgreSQL, and one transaction a request."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from tortoise.fields import OnDelete
 from tortoise.transactions import in_transaction
 
 from jobbergate_server import settings
+from jobbergate_server.events import Event
 from jobbergate_server.fields import INT4_MAX
 
 if TYPE_CHECKING:
@@ -25,12 +26,30 @@ SQLITE_TIMEOUT = 5000
 
 Row = TypeVar("Row", bound=Model)
 
-_now: ContextVar[datetime] = ContextVar("transaction_time")
+
+class _Transaction(NamedTuple):
+    """What a transaction keeps until its end: when it began, and what plugins are told once it is committed."""
+
+    moment: datetime
+    events: list[Event]
+
+
+_transaction: ContextVar[_Transaction] = ContextVar("transaction")
 
 
 def now() -> datetime:
     """The time of the current transaction: the same for everything that one request writes."""
-    return _now.get(None) or datetime.now(UTC)
+    transaction = _transaction.get(None)
+    return transaction.moment if transaction else datetime.now(UTC)
+
+
+def emit(event: Event) -> None:
+    """Tell the plugins of ``event`` as soon as the current transaction is committed, and not if it is rolled back.
+
+    Raises:
+        LookupError: There is no transaction.
+    """
+    _transaction.get().events.append(event)
 
 
 class Database:
@@ -47,6 +66,8 @@ class Database:
             "connections": {self.connection_name: connection_config(url, config.pool_size)},
             "apps": {label: {**app, "default_connection": self.connection_name} for label, app in apps.items()},
         }
+        self.publish: Callable[[Iterable[Event]], object] = list
+        """What the events of a transaction are handed to when it is committed."""
         self._context: TortoiseContext | None = None
 
     @property
@@ -86,12 +107,14 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """One transaction, committed at the end and rolled back by an exception."""
+        transaction = _Transaction(datetime.now(UTC), [])
         async with in_transaction(self.connection_name):
-            token = _now.set(datetime.now(UTC))
+            token = _transaction.set(transaction)
             try:
                 yield
             finally:
-                _now.reset(token)
+                _transaction.reset(token)
+        self.publish(transaction.events)
 
     async def ping(self) -> None:
         """Ask the database for an answer.

@@ -78,9 +78,11 @@ class Files:
         """The stored text; only files that are UTF-8 have one."""
         return (await self.get(digest)).decode()
 
-    async def get_texts(self, digests: Iterable[str]) -> list[str]:
-        """The stored texts in the order of ``digests``, fetched side by side."""
-        return list(await asyncio.gather(*(self.get_text(digest) for digest in digests)))
+    async def get_texts(self, digests: Iterable[str]) -> dict[str, str]:
+        """The stored texts by their digests, fetched side by side."""
+        digests = list(digests)
+        texts = await asyncio.gather(*(self.get_text(digest) for digest in digests))
+        return dict(zip(digests, texts, strict=True))
 
     async def prune(self, used: Callable[[], Awaitable[set[str]]], grace: timedelta = GRACE) -> list[str]:
         """Remove the objects that are older than ``grace`` and not among the ``used`` digests, and name them."""

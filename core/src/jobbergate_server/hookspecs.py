@@ -13,6 +13,7 @@ from typing import Any
 import pluggy
 from aiohttp import web
 
+from jobbergate_server.events import Event
 from jobbergate_server.permissions import Permission
 from jobbergate_server.routing import Route
 from jobbergate_server.settings import Section
@@ -62,6 +63,11 @@ def register_routes(context: PluginContext) -> Sequence[Route]:  # type: ignore[
 @hookspec
 def lifespan(context: PluginContext) -> AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]]:  # type: ignore[empty-body]
     """What the plugin keeps open while the server serves; what it yields is found in `request.app` by its keys."""
+
+
+@hookspec
+def on_event(event: Event, context: PluginContext) -> Awaitable[None]:  # type: ignore[empty-body]
+    """React to what a request has done, after its commit; a failure is logged and changes nothing for the request."""
 
 
 @hookspec

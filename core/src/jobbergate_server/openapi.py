@@ -62,6 +62,9 @@ ERRORS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
 }
 """By status: the name of the shared response, its description, the schema of its detail, and an example of that."""
 
+CHALLENGED = {"401": "`Bearer`.", "403": "`Bearer`, where the token lacks the permission."}
+"""When an error has the header `WWW-Authenticate`."""
+
 DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)
 
 
@@ -162,6 +165,11 @@ def _body(converter: OpenAPIConverter, told: dict[str, Any]) -> dict[str, Any]:
 def _responses(converter: OpenAPIConverter, route: Route, told: dict[str, Any]) -> dict[str, Any]:
     declared: dict[str, dict[str, Any]] = told.get("responses", {})
     responses: dict[str, Any] = {status: _shared(status) for status in _expected_errors(route, told)}
+    if isinstance(route.handler, ListQuery):
+        content = _error_content(
+            "400", f"Invalid sorting column requested: nothing. Must be one of {route.handler.sort}"
+        )
+        responses["400"] = {"description": "The list is not sorted by that field.", "content": content}
     if not any(status.startswith("2") for status in declared):
         responses[str(route.status)] = {"description": HTTPStatus(route.status).phrase}
     for status, response in declared.items():
@@ -187,8 +195,6 @@ def _expected_errors(route: Route, told: dict[str, Any]) -> Iterator[str]:
         yield "422"
     if locations & BODIES.keys():
         yield from ("400", "413")
-    if isinstance(route.handler, ListQuery):
-        yield "400"
 
 
 def _content(converter: OpenAPIConverter, schema: ma.Schema, *, answered: bool) -> dict[str, Any]:
@@ -207,7 +213,7 @@ def _example(schema: ma.Schema, *, answered: bool) -> dict[str, Any]:
             example[field.data_key or name] = field.metadata["example"]
         elif isinstance(nested, ma.Schema) and (value := _example(nested, answered=answered)):
             example[field.data_key or name] = [value] if inner else value
-        elif answered and field.allow_none:
+        elif (answered or field.required) and field.allow_none:
             example[field.data_key or name] = None
         elif answered or field.required:
             return {}
@@ -239,10 +245,10 @@ def _shared(status: str) -> dict[str, str]:
     return {"$ref": f"#/components/responses/{ERRORS[status][0]}"}
 
 
-def _error_content(status: str) -> dict[str, Any]:
-    _, _, detail, example = ERRORS[status]
+def _error_content(status: str, example: str | None = None) -> dict[str, Any]:
+    _, _, detail, usual = ERRORS[status]
     schema = {"type": "object", "required": ["detail"], "properties": {"detail": detail}}
-    return {CONTENT_TYPE: {"schema": schema, "example": {"detail": example}}}
+    return {CONTENT_TYPE: {"schema": schema, "example": {"detail": example or usual}}}
 
 
 def _add_components(spec: APISpec) -> None:
@@ -270,7 +276,6 @@ def _add_components(spec: APISpec) -> None:
     spec.components.schema("Problem", problem)
     for status, (name, description, _, _) in ERRORS.items():
         response = {"description": description, "content": _error_content(status)}
-        if status in ("401", "403"):
-            text = "`Bearer`, unless the token is good and only the thing belongs to somebody else."
+        if text := CHALLENGED.get(status):
             response["headers"] = {"WWW-Authenticate": {"description": text, "schema": {"type": "string"}}}
         spec.components.response(name, response)

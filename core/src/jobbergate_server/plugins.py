@@ -99,13 +99,22 @@ class Plugins:
 
         It is None when the plugin has none, or when one of the two fails; failures are kept for `refuse_failures`.
         """
-        others = [other for other in self._manager.get_plugins() if self._manager.get_name(other) != plugin.slug]
 
         def called() -> Result | None:
-            results = self._manager.subset_hook_caller(hook, others)(**arguments)
-            return accept(results[0]) if results else None
+            result = self.run(plugin, hook, **arguments)
+            return None if result is None else accept(result)
 
         return self._attempt(plugin, hook, called)
+
+    def run(self, plugin: Plugin, hook: str, **arguments: object) -> Any:  # noqa: ANN401 - each hook has its own result
+        """What the plugin's implementation of ``hook`` returns; None when it has none.
+
+        Raises:
+            Exception: Whatever the plugin raises.
+        """
+        others = [other for other in self._manager.get_plugins() if self._manager.get_name(other) != plugin.slug]
+        results = self._manager.subset_hook_caller(hook, others)(**arguments)
+        return results[0] if results else None
 
     def fail(self, plugin: Plugin, reason: str) -> None:
         """Leave the plugin out whole; unless it is optional, `refuse_failures` will stop the start."""

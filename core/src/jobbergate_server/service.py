@@ -23,7 +23,7 @@ SWAGGER_FILES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
 }
-"""The files of the page, and their content types, which no other than the browser's own may be (`nosniff`)."""
+"""The files of the page with their content types, which are the same on every machine."""
 
 DOCS_HEADERS = {
     "Cache-Control": "no-cache",  # ask whether it is still current: an update of the server may bring other files

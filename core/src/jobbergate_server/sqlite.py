@@ -60,7 +60,20 @@ class Transaction(SqliteTransactionWrapper):
         Raises:
             OperationalError: Another process held it for longer than the busy time-out.
         """
-        await self._execute("BEGIN IMMEDIATE")
+        try:
+            await self._execute("BEGIN IMMEDIATE")
+        except BaseException:
+            # The statement runs in a thread: when this task is cancelled, the transaction begins all the same.
+            await self._connection.rollback()
+            raise
+
+    async def commit(self) -> None:
+        """Commit; what cannot be committed is rolled back, because the next transaction has the same connection."""
+        try:
+            await super().commit()
+        except BaseException:
+            await self.rollback()
+            raise
 
 
 def _upper(value: str | None) -> str | None:

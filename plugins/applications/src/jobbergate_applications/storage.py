@@ -52,9 +52,9 @@ async def remove_files(application: Application) -> None:
 async def read_files(files: Files, application: Application) -> Contents:
     """The texts of the application's files."""
     rows = await ApplicationFile.filter(application_id=application.id).order_by("name")
-    texts = await files.get_texts(row.digest for row in rows)
+    texts = await files.get_texts({row.digest for row in rows})
     of_kind: dict[Kind, dict[str, str]] = {kind: {} for kind in Kind}
-    for row, text in zip(rows, texts, strict=True):
-        of_kind[row.kind][row.name] = text
+    for row in rows:
+        of_kind[row.kind][row.name] = texts[row.digest]
     configs, sources = of_kind[Kind.CONFIG].values(), of_kind[Kind.SOURCE].values()
     return Contents(next(iter(configs), None), next(iter(sources), None), of_kind[Kind.TEMPLATE])

@@ -9,6 +9,9 @@ from aiohttp import web
 from jobbergate_job_scripts.models import JobScript, JobScriptFile
 from jobbergate_server import Files
 
+CHUNK = 10_000
+"""How many ids one query names; PostgreSQL takes 32,767 values at the most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Texts:
@@ -55,12 +58,15 @@ async def find_main(script_id: int) -> JobScriptFile | None:
 
 async def read_files(files: Files, script_ids: Iterable[int]) -> dict[int, Texts]:
     """The texts of the files of many job scripts, sorted by path; those without files are left out."""
-    rows = await JobScriptFile.filter(job_script_id__in=list(script_ids)).order_by("path")
-    texts = await files.get_texts(row.digest for row in rows)
+    ids = sorted(script_ids)
+    rows: list[JobScriptFile] = []
+    for start in range(0, len(ids), CHUNK):
+        rows += await JobScriptFile.filter(job_script_id__in=ids[start : start + CHUNK]).order_by("path")
+    texts = await files.get_texts({row.digest for row in rows})
     found: dict[int, dict[str, str]] = {}
     main: dict[int, str] = {}
-    for row, text in zip(rows, texts, strict=True):
-        found.setdefault(row.job_script_id, {})[row.path] = text
+    for row in rows:
+        found.setdefault(row.job_script_id, {})[row.path] = texts[row.digest]
         if row.is_main:
             main[row.job_script_id] = row.path
     return {script_id: Texts(main[script_id], texts_of) for script_id, texts_of in found.items() if script_id in main}

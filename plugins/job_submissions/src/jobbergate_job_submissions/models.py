@@ -23,6 +23,9 @@ class Status(StrEnum):
     REJECTED = "REJECTED"
 
 
+FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.REJECTED})
+
+
 class JobSubmission(Model):
     """A job script that its owner wants to run on the cluster of a client id."""
 
@@ -42,6 +45,8 @@ class JobSubmission(Model):
     status = fields.CharEnumField(Status, max_length=16, default=Status.CREATED, db_index=True)
     report_message = fields.TextField(null=True)
     execution_parameters: fields.JSONField[dict[str, Any] | None] = fields.JSONField(null=True)
+
+    job_script_files: dict[str, Any] | None = None
 
     class Meta:
         """Tortoise's options."""

@@ -1,12 +1,18 @@
 """The routes of job submissions."""
 
+import asyncio
+from typing import Any
+
 from aiohttp import web
 from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
 from tortoise.expressions import Q
 
 from jobbergate_job_scripts.models import JobScript
+from jobbergate_job_scripts.storage import find_main
+from jobbergate_job_submissions import agents
 from jobbergate_job_submissions.models import JobSubmission
 from jobbergate_job_submissions.permissions import EDIT, VIEW
+from jobbergate_job_submissions.sbatch import SbatchError, parse
 from jobbergate_job_submissions.schemas import (
     JobSubmissionCreateSchema,
     JobSubmissionListParameters,
@@ -16,6 +22,7 @@ from jobbergate_job_submissions.schemas import (
 )
 from jobbergate_server import (
     BODY,
+    FILES,
     IDENTITY,
     PATH,
     QUERY,
@@ -31,6 +38,8 @@ from jobbergate_server import (
     require_email,
     require_owner,
 )
+
+PARAMETERS = web.RequestKey("parameters", dict[str, Any])
 
 
 def listed(request: web.Request) -> Q:
@@ -81,29 +90,76 @@ list_job_submissions = ListQuery(
 )
 
 
-@docs(summary="Add a job submission")
+async def prepare_creation(request: web.Request) -> None:
+    """Read the execution parameters that the job script's main file sets."""
+    require_email(request)
+    submission_client_id(request)
+    script = await used_script(request)
+    main = await find_main(script.id)
+    if main is None:
+        raise unreadable("One and only one main file is expected for a job-script, found 0")
+    text = await request.app[FILES].get_text(main.digest)
+    try:
+        # A script may be as large as an upload, and reading it must not hold up others.
+        request[PARAMETERS] = await asyncio.to_thread(parse, text)
+    except SbatchError as error:
+        raise unreadable(str(error)) from None
+
+
+def unreadable(reason: str) -> Unprocessable:
+    """The error of a job script whose execution parameters cannot be read."""
+    return Unprocessable(f"Error extracting execution parameters from job script: {reason}")
+
+
+@docs(
+    summary="Add a job submission",
+    responses={"400": {"description": "Neither body nor token have a client id."}},
+)
 @json_schema(JobSubmissionCreateSchema)
 @response_schema(JobSubmissionSchema, 201)
 async def create_job_submission(request: web.Request) -> JobSubmission:
-    """The caller becomes its owner. Anybody's job script may be used; the cluster is that of the client id."""
+    """The caller becomes its owner. Anybody's job script may be used; the cluster is that of the client id.
+
+    Execution parameters that are sent win over those that the script sets.
+    """
     body = request[BODY]
-    owner = require_email(request)
-    client_id = body.pop("client_id") or request[IDENTITY].client_id
+    moment = now()
+    return await JobSubmission.create(
+        created_at=moment,
+        updated_at=moment,
+        job_submission_name=body["job_submission_name"],
+        job_submission_description=body["job_submission_description"],
+        job_submission_owner_email=require_email(request),
+        job_script=await used_script(request),
+        execution_directory=body["execution_directory"],
+        client_id=submission_client_id(request),
+        execution_parameters=request[PARAMETERS] | body["execution_parameters"],
+    )
+
+
+def submission_client_id(request: web.Request) -> str:
+    """The client id that the request names, or that of its token.
+
+    Raises:
+        BadRequest: There is neither.
+    """
+    client_id = request[BODY]["client_id"] or request[IDENTITY].client_id
     if not client_id:
         raise BadRequest("Could not find a client_id in the request body or auth token.")
-    job_script_id = body.pop("job_script_id")
+    return str(client_id)
+
+
+async def used_script(request: web.Request) -> JobScript:
+    """The job script that the request names.
+
+    Raises:
+        NotFound: There is none.
+    """
+    job_script_id = request[BODY]["job_script_id"]
     script = await find(JobScript, job_script_id)
     if script is None:
         raise NotFound(f"Could not find job_scripts instance with id {job_script_id}")
-    moment = now()
-    return await JobSubmission.create(
-        **body,
-        created_at=moment,
-        updated_at=moment,
-        job_submission_owner_email=owner,
-        job_script=script,
-        client_id=client_id,
-    )
+    return script
 
 
 @docs(summary="Get a job submission")
@@ -148,8 +204,9 @@ async def own_job_submission(request: web.Request) -> JobSubmission:
 
 
 ROUTES = [
+    *agents.ROUTES,
     Route("GET", "", list_job_submissions, permission=VIEW),
-    Route("POST", "", create_job_submission, permission=EDIT, status=201),
+    Route("POST", "", create_job_submission, permission=EDIT, prepare=prepare_creation, status=201),
     Route("GET", "/{job_submission_id}", get_job_submission, permission=VIEW),
     Route("PUT", "/{job_submission_id}", update_job_submission, permission=EDIT),
     Route("DELETE", "/{job_submission_id}", delete_job_submission, permission=EDIT, status=204),

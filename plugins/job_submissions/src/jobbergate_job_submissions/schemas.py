@@ -1,5 +1,10 @@
 """What clients send and are answered."""
 
+from typing import Any
+
+import marshmallow as ma
+
+from jobbergate_job_scripts.schemas import JobScriptFilesSchema
 from jobbergate_job_submissions.models import NAME_LENGTH, Status
 from jobbergate_job_submissions.parameters import UNSET, Parameters
 from jobbergate_server import ListParameters, Schema, fields
@@ -72,3 +77,57 @@ class JobSubmissionListParameters(ListParameters):
         load_default="", description="Only these job ids, with commas between.", example="4711,4712"
     )
     from_job_script_id = fields.Integer(description="Only those made from this job script.", example=1)
+
+
+class SetParameters(fields.Object):
+    """The execution parameters that are set, in the order of the wire."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401, ARG002 - marshmallow's signature
+        return {name: value[name] for name in UNSET if name in value} if value else {}
+
+
+class PendingSubmissionSchema(Schema):
+    """A submission that an agent has to start, with all that it needs for that."""
+
+    @ma.post_dump
+    def name_application(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
+        """Agents want a text where there is no application."""
+        return {**data, "application_name": data["application_name"] or ""}
+
+    id = fields.Integer(required=True, dump_only=True, example=7)
+    job_submission_name = fields.Text(required=True, example="Flow around a car, fine mesh")
+    job_submission_owner_email = fields.Text(required=True, example="local-user@jobbergate.local")
+    execution_directory = fields.Text(required=True, allow_none=True, example="/home/local-user/car")
+    execution_parameters = SetParameters(required=True, example={"tasks": 4})
+    job_script_name = fields.Text(required=True, attribute="job_script.job_script_name", example="Flow around a car")
+    application_name = fields.Text(
+        required=True,
+        attribute="job_script.application.application_name",
+        description="Empty where the application was deleted.",
+        example="Fluid dynamics",
+    )
+    job_script_files = fields.Nested(JobScriptFilesSchema, required=True)
+
+
+class ActiveSubmissionSchema(Schema):
+    """A submission that runs on a cluster."""
+
+    id = fields.Integer(required=True, dump_only=True, example=7)
+    job_submission_name = fields.Text(required=True, example="Flow around a car, fine mesh")
+    slurm_job_id = fields.Integer(required=True, example=4711)
+
+
+class AgentUpdateSchema(Schema):
+    """What an agent reports of a submission."""
+
+    new_status = fields.Choice(tuple(Status), required=True, example=Status.SUBMITTED)
+    slurm_job_id = fields.Integer(
+        allow_none=True, load_default=None, description="The id of the job in Slurm.", example=4711
+    )
+    report_message = fields.Text(
+        allow_none=True,
+        load_default=None,
+        max_length=DESCRIPTION_LENGTH,
+        description="Why, for the owner.",
+        example=None,
+    )

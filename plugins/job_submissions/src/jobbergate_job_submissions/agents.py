@@ -1,0 +1,159 @@
+"""The routes of cluster agents, which act for all submissions of their client id."""
+
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
+
+from jobbergate_job_scripts.storage import read_files
+from jobbergate_job_submissions.models import FINISHED, JobSubmission, Status
+from jobbergate_job_submissions.permissions import EDIT, VIEW
+from jobbergate_job_submissions.schemas import (
+    ActiveSubmissionSchema,
+    AgentUpdateSchema,
+    JobSubmissionPathSchema,
+    JobSubmissionSchema,
+    PendingSubmissionSchema,
+)
+from jobbergate_server import (
+    BODY,
+    DATABASE,
+    FILES,
+    IDENTITY,
+    PATH,
+    BadRequest,
+    Conflict,
+    Event,
+    NotFound,
+    Route,
+    emit,
+    find,
+    now,
+)
+
+REJECTED = "job_submission.rejected"
+NO_SCRIPT = "The job script of this submission was deleted."
+NO_MAIN_FILE = "The job script of this submission has no main file."
+
+
+@docs(summary="List the submissions that a cluster has to start")
+@response_schema(PendingSubmissionSchema(many=True))
+async def list_pending(request: web.Request) -> list[JobSubmission]:
+    """Those of the token's client id that nobody has started, with the files of their job scripts.
+
+    One that cannot be started becomes rejected, and its owner is told.
+    """
+    client_id = own_client_id(request, "fetch pending submissions")
+    rows = JobSubmission.filter(client_id=client_id, status=Status.CREATED)
+    pending = await rows.select_related("job_script__application").order_by("id")
+    script_ids = {it.job_script_id for it in pending if it.job_script_id is not None}
+    texts = await read_files(request.app[FILES], script_ids)
+    startable = []
+    for submission in pending:
+        found = texts.get(submission.job_script_id) if submission.job_script_id is not None else None
+        if found is None:
+            await reject(request, submission)
+        else:
+            submission.job_script_files = found.wire
+            startable.append(submission)
+    return startable
+
+
+@docs(summary="List the submissions that run on a cluster")
+@response_schema(ActiveSubmissionSchema(many=True))
+async def list_active(request: web.Request) -> list[JobSubmission]:
+    """Those of the token's client id that are submitted and have a Slurm job id."""
+    client_id = own_client_id(request, "fetch pending submissions")
+    rows = JobSubmission.filter(client_id=client_id, status=Status.SUBMITTED, slurm_job_id__isnull=False)
+    return await rows.order_by("id")
+
+
+@docs(
+    summary="Report what became of a submission",
+    responses={"409": {"description": "It is finished, or another agent holds it."}},
+)
+@match_info_schema(JobSubmissionPathSchema)
+@json_schema(AgentUpdateSchema)
+@response_schema(JobSubmissionSchema)
+async def report(request: web.Request) -> JobSubmission:
+    """Only the agent of its client id may report. A report may be repeated word for word."""
+    client_id = own_client_id(request, "update job_submission")
+    submission = await locked(request[PATH]["job_submission_id"], client_id)
+    body = request[BODY]
+    changes: dict[str, object] = {"status": Status(body["new_status"])}
+    if body["slurm_job_id"] is not None:
+        changes["slurm_job_id"] = body["slurm_job_id"]
+    if body["report_message"]:
+        changes["report_message"] = body["report_message"]
+    if all(getattr(submission, name) == value for name, value in changes.items()):
+        return submission
+    refuse_conflict(submission, changes)
+    submission.update_from_dict(changes | {"updated_at": now()})
+    await submission.save()
+    if submission.status is Status.REJECTED and body["report_message"]:
+        emit(rejection(submission))
+    return submission
+
+
+def own_client_id(request: web.Request, doing: str) -> str:
+    """The client id of the token, which says whose submissions the caller acts for.
+
+    Raises:
+        BadRequest: The token has none.
+    """
+    client_id = request[IDENTITY].client_id
+    if not client_id:
+        raise BadRequest(f"Access token does not contain a `client_id`. Cannot {doing}")
+    return client_id
+
+
+async def locked(submission_id: int, client_id: str) -> JobSubmission:
+    """The submission, which must be one of the client id, locked until the transaction ends."""
+    submission = await find(JobSubmission, submission_id, "job_script", lock=True)
+    if submission is None or submission.client_id != client_id:
+        raise NotFound(f"JobSubmission with id={submission_id} and client_id={client_id} not found.")
+    return submission
+
+
+def refuse_conflict(submission: JobSubmission, changes: Mapping[str, object]) -> None:
+    """Let the changes pass unless they contradict what has been reported before.
+
+    Raises:
+        Conflict: The submission is finished, or it is held by the agent that has started it.
+    """
+    if submission.status in FINISHED:
+        raise Conflict(
+            f"JobSubmission with id={submission.id} is {submission.status} and cannot become {changes['status']}."
+        )
+    held, reported = submission.slurm_job_id, changes.get("slurm_job_id")
+    if submission.status is Status.SUBMITTED and None not in (held, reported) and held != reported:
+        raise Conflict(f"JobSubmission with id={submission.id} runs as slurm_job_id={held}, not as {reported}.")
+
+
+async def reject(request: web.Request, submission: JobSubmission) -> None:
+    """Reject a submission that cannot be started, unless another request was faster."""
+    message = NO_SCRIPT if submission.job_script_id is None else NO_MAIN_FILE
+    async with request.app[DATABASE].transaction():
+        changes = {"status": Status.REJECTED, "report_message": message, "updated_at": now()}
+        if await JobSubmission.filter(id=submission.id, status=Status.CREATED).update(**changes):
+            submission.update_from_dict(changes)
+            emit(rejection(submission))
+
+
+def rejection(submission: JobSubmission) -> Event:
+    """The event of a submission that was rejected for a reason."""
+    return Event(
+        REJECTED,
+        {
+            "id": submission.id,
+            "owner_email": submission.job_submission_owner_email,
+            "report_message": submission.report_message,
+        },
+    )
+
+
+ROUTES = [
+    Route("GET", "/agent/pending", list_pending, permission=VIEW),
+    Route("GET", "/agent/active", list_active, permission=VIEW),
+    Route("PUT", "/agent/{job_submission_id}", report, permission=EDIT),
+]
