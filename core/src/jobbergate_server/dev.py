@@ -10,6 +10,7 @@ from jobbergate_server import server
 from jobbergate_server.app import create_app
 from jobbergate_server.contributions import CONTRIBUTIONS, permission_names
 from jobbergate_server.database import DATABASE
+from jobbergate_server.files import FILES
 from jobbergate_server.issuer import ALGORITHM, Issuer
 from jobbergate_server.plugins import PLUGINS, Plugin, StartError
 from jobbergate_server.routing import MOUNT
@@ -70,10 +71,11 @@ def build(
 
 async def _add_samples(app: web.Application) -> AsyncIterator[None]:
     plugins = app[PLUGINS]
+    given = {"owner": EMAIL, "files": app[FILES]}
     for plugin in plugins.active:
         with app[DATABASE].bound():
             async with app[DATABASE].transaction():
-                if (adding := plugins.call(plugin, "add_samples", _awaitable, owner=EMAIL)) is not None:
+                if (adding := plugins.call(plugin, "add_samples", _awaitable, **given)) is not None:
                     await adding
     plugins.refuse_failures()
     yield

@@ -14,6 +14,7 @@ import pluggy
 from aiohttp import web
 
 from jobbergate_server.events import Event
+from jobbergate_server.files import Files
 from jobbergate_server.permissions import Permission
 from jobbergate_server.routing import Route
 from jobbergate_server.settings import Section
@@ -71,5 +72,5 @@ def on_event(event: Event, context: PluginContext) -> Awaitable[None]:  # type: 
 
 
 @hookspec
-def add_samples(owner: str) -> Awaitable[None]:  # type: ignore[empty-body]
+def add_samples(owner: str, files: Files) -> Awaitable[None]:  # type: ignore[empty-body]
     """Add a sample row of the e-mail address ``owner``, unless the plugin has rows; for `jobbergate-server dev`."""

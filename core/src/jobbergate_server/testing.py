@@ -121,6 +121,19 @@ async def database_url(template_url: str, tmp_path: Path, request: pytest.Fixtur
     await _execute(server_url, f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
 
 
+@pytest.fixture(params=DIALECTS)
+async def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a database of this test's own without any table, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    server_url = request.getfixturevalue("postgres_url")
+    url = _with_name(server_url, f"empty_{uuid4().hex}")
+    await _execute(server_url, f'CREATE DATABASE "{_name(url)}"')
+    yield url
+    await _execute(server_url, f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
+
+
 @pytest.fixture(scope="session")
 def issuer_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the issuer of the tests keeps its key."""

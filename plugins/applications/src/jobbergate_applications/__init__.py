@@ -9,7 +9,7 @@ from aiohttp import web
 from jobbergate_applications import routes, samples
 from jobbergate_applications.permissions import EDIT, VIEW
 from jobbergate_applications.sandbox import SANDBOX, Sandbox
-from jobbergate_server import Models, Permission, Route, hookimpl
+from jobbergate_server import Files, Models, Permission, Route, hookimpl
 
 
 @hookimpl
@@ -43,6 +43,6 @@ async def lifespan() -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
 
 
 @hookimpl
-async def add_samples(owner: str) -> None:
+async def add_samples(owner: str, files: Files) -> None:
     """An application for a first look."""
-    await samples.add_application(owner)
+    await samples.add_application(owner, files)

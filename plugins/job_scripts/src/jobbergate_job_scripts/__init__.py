@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jobbergate_job_scripts import routes, samples
 from jobbergate_job_scripts.permissions import EDIT, VIEW
-from jobbergate_server import Models, Permission, Route, hookimpl
+from jobbergate_server import Files, Models, Permission, Route, hookimpl
 
 
 @hookimpl
@@ -26,6 +26,6 @@ def register_routes() -> Sequence[Route]:
 
 
 @hookimpl
-async def add_samples(owner: str) -> None:
+async def add_samples(owner: str, files: Files) -> None:
     """A job script for a first look."""
-    await samples.add_job_script(owner)
+    await samples.add_job_script(owner, files)

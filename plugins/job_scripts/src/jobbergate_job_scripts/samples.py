@@ -2,15 +2,19 @@
 
 from jobbergate_applications.models import Application
 from jobbergate_job_scripts.models import JobScript
-from jobbergate_server import now
+from jobbergate_job_scripts.storage import Texts, replace_files, store
+from jobbergate_server import Files, now
+
+PATH = "hello.sh"
+TEXT = "#!/bin/bash\n#SBATCH --job-name=hello\n#SBATCH --ntasks=1\nhostname\n"
 
 
-async def add_job_script(owner: str) -> None:
+async def add_job_script(owner: str, files: Files) -> None:
     """Add one job script of ``owner``, made from an application of theirs, unless there are job scripts already."""
     if await JobScript.exists():
         return
     moment = now()
-    await JobScript.create(
+    script = await JobScript.create(
         created_at=moment,
         updated_at=moment,
         job_script_name="Hello cluster",
@@ -18,3 +22,4 @@ async def add_job_script(owner: str) -> None:
         job_script_owner_email=owner,
         application=await Application.filter(application_owner_email=owner).order_by("id").first(),
     )
+    await replace_files(script, await store(files, Texts(PATH, {PATH: TEXT})))
