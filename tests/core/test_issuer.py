@@ -19,6 +19,7 @@ from jobbergate_server.auth.identity import Identity, InvalidToken
 from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.auth.tokens import TokenVerifier
 from jobbergate_server.issuer import Issuer, NoIssuer
+from jobbergate_server.oauth import OAuth
 from jobbergate_server.settings import Oidc
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ async def served(aiohttp_server: AiohttpServer, tmp_path: Path) -> Issuer:
     port = unused_port()
     issuer = Issuer.open(tmp_path, f"http://127.0.0.1:{port}/oidc")
     app = web.Application()
-    app.add_routes(issuer.routes())
+    app.add_routes(OAuth(issuer, ["a:read"], "a@example.com").routes())
     await aiohttp_server(app, port=port)
     return issuer
 
@@ -65,6 +66,14 @@ async def test_discovery_tells_what_is_there_and_nothing_else(served: Issuer) ->
     assert await fetched(served.url + "/.well-known/openid-configuration") == {
         "issuer": served.url,
         "jwks_uri": served.url + "/jwks",
+        "token_endpoint": served.url + "/protocol/openid-connect/token",
+        "device_authorization_endpoint": served.url + "/protocol/openid-connect/auth/device",
+        "grant_types_supported": [
+            "urn:ietf:params:oauth:grant-type:device_code",
+            "refresh_token",
+            "client_credentials",
+        ],
+        "token_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic"],
         "response_types_supported": ["none"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
@@ -154,6 +163,18 @@ def test_a_token_holds_the_claims_that_were_asked_for(tmp_path: Path) -> None:
         "permissions": ["a:read"],
         "jti": "7",
     }
+
+
+def test_only_valid_tokens_of_its_own_are_verified(tmp_path: Path) -> None:
+    issuer, other = Issuer.open(tmp_path / "own", URL), Issuer.open(tmp_path / "other", URL)
+    token = issuer.token(email="a@example.com")
+    assert issuer.verified(token) == payload(token)
+    assert issuer.verified(issuer.token(email="a@example.com", lifetime=-1)) is None
+    assert issuer.verified(other.token(email="a@example.com")) is None
+    header, claims, signature = token.split(".")
+    assert issuer.verified(f"{header}.{claims}x.{signature}") is None
+    for nonsense in ("", ".", "..", "...", "a.b.c", "é.é.é", "\0", "x" * 100_000, "." * 100_000):
+        assert issuer.verified(nonsense) is None
 
 
 def payload(token: str) -> dict[str, Any]:

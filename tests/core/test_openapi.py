@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from aiohttp import ClientResponse, web
+from aiohttp import FormData, web
 from aiohttp_apispec import docs, form_schema, headers_schema, json_schema, response_schema
 from openapi_schema_validator import OAS31Validator
 from openapi_schema_validator import validate as validate_value
@@ -76,6 +76,20 @@ def schemas(value: object) -> Iterator[dict[str, Any]]:
     elif isinstance(value, list):
         for inner in value:
             yield from schemas(inner)
+
+
+def example(method: str, path: str) -> dict[str, Any]:
+    """The example of the request's body."""
+    content = OPERATIONS[method, path]["requestBody"]["content"]["application/json"]
+    return dict(content["example"])
+
+
+def form(field: str, **files: str) -> FormData:
+    """A form with files in ``field``; a dot in their names is written as two underscores."""
+    data = FormData()
+    for name, text in files.items():
+        data.add_field(field, text, filename=name.replace("__", "."), content_type="text/plain")
+    return data
 
 
 def documented(*routes: Route, slug: str = "shelf", module: ModuleType | None = None) -> dict[str, Any]:
@@ -151,7 +165,6 @@ def test_an_operation_has_the_errors_that_the_server_can_answer(method: str, pat
         assert response["content"]["application/json"]["schema"]["required"] == ["detail"]
 
 
-@pytest.mark.xfail(strict=True, reason="the plugins' routes do not declare these yet")
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -160,6 +173,8 @@ def test_an_operation_has_the_errors_that_the_server_can_answer(method: str, pat
         ("DELETE", "/applications", "404"),
         ("POST", "/job-scripts", "404"),
         ("POST", "/job-submissions", "404"),
+        ("GET", "/job-submissions/agent/pending", "400"),
+        ("GET", "/job-submissions/agent/active", "400"),
     ],
 )
 def test_errors_that_only_a_handler_knows_are_declared(method: str, path: str, status: str) -> None:
@@ -309,6 +324,24 @@ def test_a_handler_without_decorators_is_documented_by_its_docstring() -> None:
     assert operation["responses"]["204"] == {"description": "No Content"}
 
 
+def test_an_answer_without_a_value_is_null_where_its_status_has_a_body() -> None:
+    document = documented(Route("POST", "/plain", plain, permission=PUBLIC, status=201))
+    content = document["paths"]["/shelf/plain"]["post"]["responses"]["201"]["content"]
+    assert content == {"application/json": {"schema": {"type": "null"}, "example": None}}
+
+
+def test_a_list_of_things_has_an_example_with_one() -> None:
+    @response_schema(BookSchema(many=True))
+    async def list_books(_: web.Request) -> list[object]:
+        """List the books."""
+        return []
+
+    document = documented(Route("GET", "", list_books, permission=PUBLIC))
+    content = document["paths"]["/shelf"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert content["schema"] == {"type": "array", "items": {"$ref": "#/components/schemas/Book"}}
+    assert content["example"] == [{"title": "Moby Dick", "lent_to": None}]
+
+
 def test_a_declared_error_has_the_shape_of_all_errors() -> None:
     @docs(responses={"409": {"description": "The book is lent."}})
     @json_schema(BookSchema)
@@ -316,15 +349,15 @@ def test_a_declared_error_has_the_shape_of_all_errors() -> None:
     async def add_book(_: web.Request) -> None:
         """Add a book."""
 
-    example = {"title": "Moby Dick", "lent_to": None}
+    book = {"title": "Moby Dick", "lent_to": None}
     document = documented(Route("POST", "", add_book, permission=PUBLIC, status=201))
     operation = document["paths"]["/shelf"]["post"]
     assert list(operation["responses"]) == ["201", "400", "409", "413", "422"]
     conflict = operation["responses"]["409"]
     assert conflict["description"] == "The book is lent."
     check({"detail": "Lent."}, conflict["content"]["application/json"]["schema"], document)
-    assert operation["requestBody"]["content"]["application/json"]["example"] == example
-    assert operation["responses"]["201"]["content"]["application/json"]["example"] == example
+    assert operation["requestBody"]["content"]["application/json"]["example"] == book
+    assert operation["responses"]["201"]["content"]["application/json"]["example"] == book
 
 
 def test_a_form_with_files_is_multipart_and_a_client_need_not_tell_its_length() -> None:
@@ -362,11 +395,12 @@ async def test_what_the_server_answers_is_what_the_document_says(api: Client, se
         *,
         client: Client = api,
         json: object = None,
+        data: FormData | None = None,
         query: dict[str, str] | None = None,
         **path: object,
     ) -> Any:  # noqa: ANN401 - whatever the server answers
         url = "/jobbergate" + template.format(**path)
-        response: ClientResponse = await client.request(method, url, json=json, params=query)
+        response = await client.request(method, url, json=json, data=data, params=query)
         assert response.status == status, await response.text()
         declared = resolved(DOCUMENT_OF_ALL, OPERATIONS[method, template]["responses"][str(status)])
         body = await response.read()
@@ -380,18 +414,29 @@ async def test_what_the_server_answers_is_what_the_document_says(api: Client, se
         check(answer, content["schema"])
         return answer
 
-    def example(method: str, path: str) -> dict[str, Any]:
-        content = OPERATIONS[method, path]["requestBody"]["content"]["application/json"]
-        return dict(content["example"])
-
     for path, status in (("/health", 204), ("/ready", 200), ("/plugins", 200), ("/openapi.json", 200), ("/docs", 200)):
         await send("GET", path, status)
 
     application = await send("POST", "/applications", 201, json=example("POST", "/applications"))
-    script = await send("POST", "/job-scripts", 201, json=example("POST", "/job-scripts"))
+    source = "class JobbergateApplication:\n    pass\n"
+    config = "application_config: {}\njobbergate_config: {default_template: main.sh.j2}\n"
+    files = form("upload_files", jobbergate__py=source, jobbergate__yaml=config, main__sh__j2="#!/bin/bash\nhostname\n")
+    upload = "/applications/{application_id}/upload"
+    assert await send("POST", upload, 201, data=files, application_id=application["id"]) is None
+    body = example("POST", "/job-scripts") | {"application_id": application["id"]}
+    script = await send("POST", "/job-scripts", 201, json=body)
+    main = form("job_script_file", main__sh="#!/bin/bash\n#SBATCH --ntasks=2\nhostname\n")
+    await send("POST", "/job-scripts/{job_script_id}/upload", 200, data=main, job_script_id=script["id"])
+    await send("GET", "/job-scripts/{job_script_id}", 200, job_script_id=script["id"])
+    await send("GET", "/job-scripts/{job_script_id}/download", 200, job_script_id=script["id"])
     submission = await send(
         "POST", "/job-submissions", 201, json=example("POST", "/job-submissions") | {"job_script_id": script["id"]}
     )
+    agent = "/job-submissions/agent/{job_submission_id}"
+    (pending,) = await send("GET", "/job-submissions/agent/pending", 200)
+    await send("PUT", agent, 200, json=example("PUT", agent), job_submission_id=pending["id"])
+    (active,) = await send("GET", "/job-submissions/agent/active", 200)
+    assert pending["id"] == active["id"] == submission["id"]
     for path in LISTS:
         (row,) = (await send("GET", path, 200, query={"start": "0"}))["results"]
         assert isinstance(row["id"], int)

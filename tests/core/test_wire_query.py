@@ -21,38 +21,33 @@ def entry(name: str, msg: str, kind: str, **ctx: object) -> dict[str, object]:
     return {"loc": ["query", name], "msg": msg, "type": kind, **({"ctx": ctx} if ctx else {})}
 
 
-@pytest.mark.parametrize(
-    ("text", "value"), [("0", 0), ("05", 5), (" 5", 5), ("5 ", 5), ("1_0", 10), ("+5", 5), ("-0", 0), ("٣", 3)]
-)
-async def test_integers_are_what_python_reads_as_such(call: Call, text: str, value: int) -> None:
-    status, page = await call("GET", URL, params={"start": text})
-    assert (status, page["pagination"]["start"]) == (200, value)
+async def test_integers_are_what_python_reads_as_such(call: Call) -> None:
+    texts = {"0": 0, "05": 5, " 5": 5, "5 ": 5, "1_0": 10, "+5": 5, "-0": 0, "٣": 3}
+    for text, value in texts.items():
+        status, page = await call("GET", URL, params={"start": text})
+        assert (status, page["pagination"]["start"]) == (200, value), text
 
 
-@pytest.mark.parametrize("text", ["", " ", "x", "1.0", "1e3", "0x1", "_1", "null", "9" * 5000])
 @pytest.mark.parametrize("name", ["start", "limit"])
-async def test_what_is_no_integer_is_refused(call: Call, name: str, text: str) -> None:
+async def test_what_is_no_integer_is_refused(call: Call, name: str) -> None:
     detail = [{"loc": ["query", name], **NOT_INTEGER}]
-    assert await call("GET", URL, params={name: text}) == (422, {"detail": detail})
+    for text in ["", " ", "x", "1.0", "1e3", "0x1", "_1", "null", "9" * 5000]:
+        assert await call("GET", URL, params={name: text}) == (422, {"detail": detail}), text
 
 
-@pytest.mark.parametrize("text", ["true", "1", "on", "yes", "t", "y", "TRUE", "On", "YeS"])
-async def test_words_for_true(call: Call, text: str) -> None:
+async def test_booleans_have_many_words_in_any_case(call: Call) -> None:
     await call("POST", URL, json={"application_name": "without identifier"})
-    assert (await call("GET", URL, params={"all": text}))[1]["pagination"]["total"] == 1
+    for text in ["true", "1", "on", "yes", "t", "y", "TRUE", "On", "YeS"]:
+        assert (await call("GET", URL, params={"all": text}))[1]["pagination"]["total"] == 1, text
+    for text in ["false", "0", "off", "no", "f", "n", "FALSE", "oFF"]:
+        assert (await call("GET", URL, params={"all": text}))[1]["pagination"]["total"] == 0, text
 
 
-@pytest.mark.parametrize("text", ["false", "0", "off", "no", "f", "n", "FALSE", "oFF"])
-async def test_words_for_false(call: Call, text: str) -> None:
-    await call("POST", URL, json={"application_name": "without identifier"})
-    assert (await call("GET", URL, params={"all": text}))[1]["pagination"]["total"] == 0
-
-
-@pytest.mark.parametrize("text", ["", " true", "2", "-1", "maybe", "null", "1.0"])
 @pytest.mark.parametrize("name", ["all", "user", "include_archived", "sort_ascending"])
-async def test_what_is_no_boolean_is_refused(call: Call, name: str, text: str) -> None:
+async def test_what_is_no_boolean_is_refused(call: Call, name: str) -> None:
     detail = [{"loc": ["query", name], **NOT_BOOLEAN}]
-    assert await call("GET", URL, params={name: text}) == (422, {"detail": detail})
+    for text in ["", " true", "2", "-1", "maybe", "null", "1.0"]:
+        assert await call("GET", URL, params={name: text}) == (422, {"detail": detail}), text
 
 
 @pytest.mark.parametrize(
@@ -99,9 +94,7 @@ async def test_nul_in_a_text_is_refused(call: Call, name: str) -> None:
     assert await call("GET", URL, params={name: "a\0b"}) == (422, {"detail": detail})
 
 
-@pytest.mark.parametrize(
-    "query", ["search=%ED%A0%80", "search=%FF", "search=%", "search=%zz", "=", "&&", "search=%00%"]
-)
-async def test_no_query_is_the_servers_fault(api: Client, query: str) -> None:
-    answer = await api.get(yarl.URL(f"{URL}?{query}", encoded=True))
-    assert answer.status in {200, 422}
+async def test_no_query_is_the_servers_fault(api: Client) -> None:
+    for query in ["search=%ED%A0%80", "search=%FF", "search=%", "search=%zz", "=", "&&", "search=%00%", "?", "a;b"]:
+        answer = await api.get(yarl.URL(f"{URL}?{query}", encoded=True))
+        assert answer.status in {200, 422}, query

@@ -12,6 +12,7 @@ from jobbergate_server.contributions import CONTRIBUTIONS, permission_names
 from jobbergate_server.database import DATABASE
 from jobbergate_server.files import FILES
 from jobbergate_server.issuer import ALGORITHM, Issuer
+from jobbergate_server.oauth import OAuth
 from jobbergate_server.plugins import PLUGINS, Plugin, StartError
 from jobbergate_server.routing import MOUNT
 from jobbergate_server.settings import Settings, is_loopback
@@ -63,7 +64,8 @@ def build(
         }
     )
     app = create_app(settings, installed)
-    app.add_routes(issuer.routes())
+    contributions = app[CONTRIBUTIONS]
+    app.add_routes(OAuth(issuer, permission_names(contributions), EMAIL).routes())
     if samples:
         app.cleanup_ctx.append(_add_samples)
     return app

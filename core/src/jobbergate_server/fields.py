@@ -113,7 +113,8 @@ class _Field(ma.fields.Field[Value], Generic[Value]):
 
     def make_error(self, key: str, **_: object) -> ma.ValidationError:
         """The wire's error for marshmallow's ``key``."""
-        return invalid({"required": REQUIRED, "null": NULL}.get(key, self.problem))
+        known = {"required": REQUIRED, "null": NULL}
+        return invalid(known[key] if key in known else self.problem)
 
 
 class Scalar(_Field[Value], ABC, Generic[Value]):

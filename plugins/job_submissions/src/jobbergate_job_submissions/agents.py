@@ -36,7 +36,10 @@ NO_SCRIPT = "The job script of this submission was deleted."
 NO_MAIN_FILE = "The job script of this submission has no main file."
 
 
-@docs(summary="List the submissions that a cluster has to start")
+@docs(
+    summary="List the submissions that a cluster has to start",
+    responses={"400": {"description": "The token has no client id."}},
+)
 @response_schema(PendingSubmissionSchema(many=True))
 async def list_pending(request: web.Request) -> list[JobSubmission]:
     """Those of the token's client id that nobody has started, with the files of their job scripts.
@@ -59,7 +62,10 @@ async def list_pending(request: web.Request) -> list[JobSubmission]:
     return startable
 
 
-@docs(summary="List the submissions that run on a cluster")
+@docs(
+    summary="List the submissions that run on a cluster",
+    responses={"400": {"description": "The token has no client id."}},
+)
 @response_schema(ActiveSubmissionSchema(many=True))
 async def list_active(request: web.Request) -> list[JobSubmission]:
     """Those of the token's client id that are submitted and have a Slurm job id."""

@@ -113,7 +113,10 @@ def unreadable(reason: str) -> Unprocessable:
 
 @docs(
     summary="Add a job submission",
-    responses={"400": {"description": "Neither body nor token have a client id."}},
+    responses={
+        "400": {"description": "Neither body nor token have a client id."},
+        "404": {"description": "There is no such job script."},
+    },
 )
 @json_schema(JobSubmissionCreateSchema)
 @response_schema(JobSubmissionSchema, 201)
