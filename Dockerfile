@@ -14,6 +14,7 @@ WORKDIR /build
 COPY pyproject.toml uv.lock ./
 COPY core/pyproject.toml core/
 COPY plugins/applications/pyproject.toml plugins/applications/
+COPY plugins/email_notifications/pyproject.toml plugins/email_notifications/
 COPY plugins/job_scripts/pyproject.toml plugins/job_scripts/
 COPY plugins/job_submissions/pyproject.toml plugins/job_submissions/
 RUN uv sync --locked --no-dev --no-install-workspace

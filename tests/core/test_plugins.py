@@ -33,7 +33,8 @@ def states(plugins: Plugins) -> dict[str, tuple[State, str | None]]:
 
 def test_the_bundled_plugins_come_in_the_order_of_their_requirements() -> None:
     slugs = [plugin.slug for plugin in started().active]
-    assert slugs == ["service", "applications", "job-scripts", "job-submissions"]
+    bundled = ["service", "applications", "job-scripts", "job-submissions"]
+    assert [slug for slug in slugs if slug in bundled] == bundled
 
 
 def test_a_plugin_comes_after_those_that_its_distribution_requires(site: Site) -> None:
@@ -71,7 +72,7 @@ def test_a_disabled_plugin_is_not_even_imported(site: Site) -> None:
 
 
 def test_whatever_requires_a_disabled_plugin_stops_the_start() -> None:
-    assert refused(disabled=["applications"]).splitlines() == [
+    assert refused(disabled=["applications"]).splitlines()[:2] == [
         "plugin 'job-scripts' (jobbergate-job-scripts 0.1.0): requires 'applications', which is disabled",
         "plugin 'job-submissions' (jobbergate-job-submissions 0.1.0): requires 'job-scripts', which is failed",
     ]

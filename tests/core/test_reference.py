@@ -11,7 +11,8 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from jobbergate_server import Section, hookimpl
-from jobbergate_server.plugins import Plugin, discover
+from jobbergate_server.contributions import Contribution, collect
+from jobbergate_server.plugins import Plugin, Plugins, discover
 from jobbergate_server.reference import settings_toml
 from jobbergate_server.settings import PREFIX, Settings, load_settings
 
@@ -64,8 +65,30 @@ def fields(model: type[BaseModel], *path: str) -> Iterator[tuple[str, str]]:
             yield ".".join((*path, name)), field.description or ""
 
 
+def collected(settings: Settings) -> list[Contribution]:
+    return collect(Plugins(discover(), settings.plugins), settings)
+
+
+def models() -> Iterator[tuple[str, type[BaseModel]]]:
+    """The settings models of the installed plugins, with the dotted names of their tables."""
+    for contribution in collected(load_settings()):
+        if contribution.settings is not None and contribution.settings.model_dump():
+            yield f"plugins.{contribution.plugin.slug}", type(contribution.settings)
+
+
 FIELDS = dict(fields(Settings))
-SETTINGS = [name for name in FIELDS if "." in name]
+for table, model in models():
+    FIELDS |= {table: model.__doc__ or "", **dict(fields(model, table))}
+TABLES = {name for name in FIELDS if any(other.startswith(f"{name}.") for other in FIELDS)}
+SETTINGS = [name for name in FIELDS if name not in TABLES]
+
+
+def effective(file: Path | None = None) -> list[object]:
+    """All settings that the server and its plugins work with."""
+    settings = load_settings(file)
+    own = settings.model_dump(exclude={"plugins"})
+    plugins = settings.plugins.model_dump(include={"disabled", "optional"})
+    return [own, plugins, *(contribution.settings for contribution in collected(settings))]
 
 
 def test_the_file_is_current() -> None:
@@ -80,30 +103,32 @@ def test_every_table_and_every_setting_has_a_sentence(name: str) -> None:
 def test_the_file_holds_every_setting_with_its_variable() -> None:
     text = FILE.read_text()
     assert re.findall(r"^# JOBBERGATE_(\w+)$", text, re.MULTILINE) == [
-        name.replace(".", "__").upper() for name in SETTINGS
+        name.replace(".", "__").replace("-", "_").upper() for name in SETTINGS
     ]
     assert re.findall(r"^(?:# )?(\w+) = ", text, re.MULTILINE) == [name.rpartition(".")[2] for name in SETTINGS]
 
 
 def test_the_file_loads_as_the_defaults() -> None:
-    assert load_settings(FILE).model_dump() == load_settings().model_dump()
+    assert effective(FILE) == effective()
 
 
 def test_a_setting_without_a_default_is_commented_out() -> None:
+    assert re.findall(r"^# (\w+) = …$", FILE.read_text(), re.MULTILINE)
     unset = [f"{table}.{name}" for table, model in load_settings() for name, value in model if value is None]
     given = tomllib.loads(FILE.read_text())
-    assert unset == [name for name in SETTINGS if name.rpartition(".")[2] not in given[name.partition(".")[0]]]
+    own = [name for name in SETTINGS if not name.startswith("plugins.")]
+    assert unset == [name for name in own if name.rpartition(".")[2] not in given[name.partition(".")[0]]]
 
 
 def test_every_variable_named_in_the_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     other.write_text('[database]\nurl = "postgresql://db/x"\n[server]\nport = 1\n[cors]\norigins = ["*"]\n')
-    assert load_settings(other).model_dump() != load_settings().model_dump()
+    assert effective(other) != effective()
     text = FILE.read_text()
     for name, assignment in re.findall(r"^# (JOBBERGATE_\w+)\n(\w.*)$", text, re.MULTILINE):
         value = assignment.partition(" = ")[2]
         monkeypatch.setenv(name, value.strip('"'))
-    assert load_settings(other).model_dump() == load_settings(FILE).model_dump()
+    assert effective(other) == effective(FILE)
 
 
 def test_a_plugin_with_settings_has_its_table() -> None:
@@ -119,7 +144,7 @@ def test_a_plugin_with_settings_has_its_table() -> None:
 
 # The portal's address.
 # JOBBERGATE_PLUGINS__ACME_PORTAL__URL
-# url = ""
+# url = …
 
 # What the portal wants to hear.
 # JOBBERGATE_PLUGINS__ACME_PORTAL__TOKEN

@@ -18,6 +18,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from uuid import uuid4
 
 import asyncpg
+import click
 import pytest
 from aiohttp.test_utils import unused_port
 
@@ -197,7 +198,16 @@ def test_the_queries_in_the_text_are_understood(query: str, address: str, direct
 
 
 def test_the_table_has_every_command() -> None:
-    assert set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)) == set(main.commands)
+    assert set(re.findall(r"^\| `([\w ]+)` \|", README, re.MULTILINE)) == set(commands(main))
+
+
+def commands(group: click.Group, *path: str) -> Iterator[str]:
+    """The names of all commands of the group and of the groups in it."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield " ".join((*path, name))
 
 
 def test_file_and_variables_set_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app.on_response_prepare.append(allow_origin)
     app.cleanup_ctx.append(_connect)
     app.cleanup_ctx.append(_check_schema)
-    app.cleanup_ctx.append(partial(_tell_plugins, Dispatcher(plugins, contributions)))
+    app.cleanup_ctx.append(partial(_tell_plugins, Dispatcher(plugins, contributions, app[DATABASE])))
     app.cleanup_ctx.extend(_lifespans(plugins, contributions))
     return app
 

@@ -12,12 +12,13 @@ from jobbergate_server import __version__, dev, server
 from jobbergate_server.app import create_app
 from jobbergate_server.checks import run_checks
 from jobbergate_server.contributions import Contribution, collect, permission_names, tortoise_apps
-from jobbergate_server.database import Database
+from jobbergate_server.database import Database, current_models
+from jobbergate_server.files import Files, used_digests
 from jobbergate_server.issuer import Issuer, NoIssuer
 from jobbergate_server.logs import configure_logging
-from jobbergate_server.migrations import migrate
+from jobbergate_server.migrations import migrate, pending, strangers
 from jobbergate_server.plugins import Plugins, StartError, discover
-from jobbergate_server.readiness import OK, require_database
+from jobbergate_server.readiness import OK, check_files, require_database
 from jobbergate_server.settings import Settings, SettingsError, load_settings
 
 
@@ -123,6 +124,22 @@ def token(config: Path | None, email: str, client_id: str, permissions: tuple[st
     click.echo(issuer.token(email=email, client_id=client_id, permissions=allowed))
 
 
+@main.group("files")
+def file_commands() -> None:
+    """Look after the stored files."""
+
+
+@file_commands.command()
+@config_option
+def prune(config: Path | None) -> None:
+    """Remove the files that no row has pointed to for a day, naming each that is removed."""
+    removed = asyncio.run(_prune(_settings(config)))
+    for digest in removed:
+        click.echo(digest)
+    if not removed:
+        click.echo("There is nothing to remove.")
+
+
 def _settings(
     config: Path | None, host: str | None = None, port: int | None = None, workers: int | None = None
 ) -> Settings:
@@ -142,3 +159,19 @@ async def _migrate(settings: Settings) -> list[str]:
     async with database.connected():
         await require_database(database)
         return await migrate(database)
+
+
+async def _prune(settings: Settings) -> list[str]:
+    database = Database(settings.database, tortoise_apps(_contributions(settings)))
+    files = Files(settings.files)
+    async with database.connected():
+        await require_database(database)
+        # Rows that are not seen would lose their files.
+        if missing := await pending(database):
+            raise StartError(f"The schema is behind: {', '.join(missing)} must be applied.")
+        if unseen := await strangers(database):
+            raise StartError(f"The tables of {', '.join(unseen)} may point to files, and these plugins are not active.")
+        if (state := await check_files(files)) != OK:
+            raise StartError(f"files.url: {state}")
+        with database.bound():
+            return await files.prune(lambda: used_digests(current_models()))

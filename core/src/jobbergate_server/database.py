@@ -106,15 +106,22 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """One transaction, committed at the end and rolled back by an exception."""
-        transaction = _Transaction(datetime.now(UTC), [])
+        """One transaction, committed at the end and rolled back by an exception.
+
+        Inside of another one it is a part of it: it can be rolled back by itself, but is committed with the whole.
+        """
+        outer = _transaction.get(None)
+        transaction = _Transaction(outer.moment if outer else datetime.now(UTC), [])
         async with in_transaction(self.connection_name):
             token = _transaction.set(transaction)
             try:
                 yield
             finally:
                 _transaction.reset(token)
-        self.publish(transaction.events)
+        if outer:
+            outer.events.extend(transaction.events)
+        else:
+            self.publish(transaction.events)
 
     async def ping(self) -> None:
         """Ask the database for an answer.
@@ -183,7 +190,7 @@ async def find(model: type[Row], row_id: int, *related: str, lock: bool = False)
 
 async def delete_row(row: Model) -> None:
     """Delete the row. Rows that point to it with `SET_NULL` stay without it, and their `updated_at` is renewed."""
-    for model in _models():
+    for model in current_models():
         meta = model._meta  # noqa: SLF001 - Tortoise's documented way to the columns
         for name in meta.fk_fields:
             field = cast("ForeignKeyFieldInstance[Model]", meta.fields_map[name])
@@ -193,7 +200,7 @@ async def delete_row(row: Model) -> None:
     await row.delete()
 
 
-def _models() -> Iterator[type[Model]]:
+def current_models() -> Iterator[type[Model]]:
     """The models of all plugins of the current application."""
     for models in (require_context().apps or {}).values():
         yield from models.values()

@@ -6,40 +6,64 @@ from collections.abc import Iterable
 import structlog
 
 from jobbergate_server.contributions import Contribution
+from jobbergate_server.database import Database
 from jobbergate_server.events import Event
 from jobbergate_server.plugins import Plugins
 
+AT_ONCE = 10
+"""How many events one plugin reacts to at the same time; one request may cause thousands."""
 CLOSE_SECONDS = 10.0
 """How long the reactions that are under way may take to end when the server stops."""
+CANCEL_SECONDS = 1.0
+"""How long those that have taken longer may take to clean up."""
 
 log = structlog.get_logger()
 
 
 class Dispatcher:
-    """Hands events to the plugins that implement `on_event`."""
+    """Hands events to the plugins that implement `on_event`.
 
-    def __init__(self, plugins: Plugins, contributions: Iterable[Contribution]) -> None:
+    A reaction has the database at hand, outside of the transaction that has caused it, and the context variables of the
+    request, so that its log lines carry the request's id.
+    """
+
+    def __init__(self, plugins: Plugins, contributions: Iterable[Contribution], database: Database) -> None:
         self._plugins = plugins
-        self._contributions = list(contributions)
+        self._database = database
+        self._listeners = [(contribution, asyncio.Semaphore(AT_ONCE)) for contribution in contributions]
+        # The event loop itself does not keep a task from being collected as garbage.
         self._tasks: set[asyncio.Task[None]] = set()
 
     def publish(self, events: Iterable[Event]) -> None:
         """Let every plugin react to every event, in tasks of their own."""
         for event in events:
-            for contribution in self._contributions:
-                task = asyncio.create_task(self._tell(contribution, event))
+            for contribution, turns in self._listeners:
+                task = asyncio.create_task(self._tell(contribution, turns, event))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def close(self) -> None:
-        """Wait for the reactions that are under way."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
-
-    async def _tell(self, contribution: Contribution, event: Event) -> None:
+    async def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Wait for the reactions that are under way, and give up those that take longer than ``seconds``."""
         try:
-            reaction = self._plugins.run(contribution.plugin, "on_event", event=event, context=contribution.context)
-            if reaction is not None:
-                await reaction
+            async with asyncio.timeout(seconds):
+                while self._tasks:  # a reaction may cause events itself
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
+
+    async def _tell(self, contribution: Contribution, turns: asyncio.Semaphore, event: Event) -> None:
+        plugin = contribution.plugin
+        try:
+            async with turns:
+                with self._database.bound():
+                    reaction = self._plugins.run(plugin, "on_event", event=event, context=contribution.context)
+                    if reaction is not None:
+                        await reaction
+        except asyncio.CancelledError:
+            log.error("event given up", plugin=plugin.slug, event_name=event.name)  # noqa: TRY400 - it says nothing of why
+            raise
         except Exception:
-            log.exception("event not handled", plugin=contribution.plugin.slug, event_name=event.name)
+            log.exception("event not handled", plugin=plugin.slug, event_name=event.name)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from aiohttp import web
+from tortoise.exceptions import IntegrityError
 
 from jobbergate_server.responses import json_response
 
@@ -111,6 +112,9 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
             return web.Response(status=error.status, headers={"Location": str(error.location)})
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return error_response(error.status, error.reason, headers)
+    except IntegrityError:
+        # A unique value that another row has, in a plugin that has no better words for it.
+        return error_response(409, "The request contradicts a row that is stored already.")
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
         return error_response(500, "Internal Server Error")

@@ -5,25 +5,31 @@ to, and never a row without its file. Objects never change, which is why small o
 """
 
 import asyncio
+import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import obstore
 from aiohttp import web
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
-from tortoise import fields
+from tortoise import Model, fields
 
 from jobbergate_server import settings
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
 
 PROBE = "probe"
 GRACE = timedelta(days=1)
 """How long an object that no row points to is kept: a request may be about to point to it."""
 CACHED_FILE = 64 * 1024
 CACHED_TOTAL = 16 * 1024 * 1024
+S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+"""The variables that name another S3 service than Amazon's."""
 
 
 class FileField(fields.CharField[str]):
@@ -125,13 +131,23 @@ class _Cache:
         return content
 
     def add(self, digest: str, content: bytes) -> None:
-        if digest in self._contents or len(content) > CACHED_FILE:
+        if self.get(digest) is not None or len(content) > CACHED_FILE:
             return
         self._contents[digest] = content
         self._free -= len(content)
         while self._free < 0:
             _, removed = self._contents.popitem(last=False)
             self._free += len(removed)
+
+
+async def used_digests(models: Iterable[type[Model]]) -> set[str]:
+    """The digests that the rows of ``models`` point to."""
+    used: set[str] = set()
+    for model in models:
+        for name, field in model._meta.fields_map.items():  # noqa: SLF001 - Tortoise's documented way to the columns
+            if isinstance(field, FileField):
+                used.update(await model.all().distinct().values_list(name, flat=True))  # type: ignore[arg-type]  # as text
+    return used
 
 
 FILES: web.AppKey[Files] = web.AppKey("files", Files)
@@ -143,9 +159,12 @@ def _key(digest: str) -> str:
 
 
 def _open(url: str) -> ObjectStore:
-    if url == "memory:///":
+    if url == settings.MEMORY:
         return MemoryStore()
     if url.startswith("file:"):
         return LocalStore(settings.path_of(url), mkdir=True)
     parts = urlsplit(url)
-    return S3Store(parts.netloc, prefix=parts.path.strip("/") or None)
+    # Without TLS only where the operator says so, which is what services on the same host are reached by.
+    without_tls = any(os.environ.get(name, "").startswith("http:") for name in S3_ENDPOINTS)
+    options: ClientConfig | None = {"allow_http": True} if without_tls else None
+    return S3Store(parts.netloc, prefix=parts.path.strip("/") or None, client_options=options)

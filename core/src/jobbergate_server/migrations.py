@@ -40,6 +40,13 @@ async def pending(database: Database) -> list[str]:
     return [f"{step.migration.app_label}.{step.migration.name}" for step in steps]
 
 
+async def strangers(database: Database) -> list[str]:
+    """The labels of apps that have tables in the database, and whose models are not loaded."""
+    with database.bound():
+        applied = await _executor(database.client, database).recorder.applied_migrations()
+    return sorted({key.app_label for key in applied} - database.config["apps"].keys())
+
+
 def _executor(client: BaseDBAsyncClient, database: Database) -> MigrationExecutor:
     return MigrationExecutor(client, database.config["apps"])
 

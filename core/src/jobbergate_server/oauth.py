@@ -29,7 +29,7 @@ LOGIN_LIFETIME = 600
 POLL_INTERVAL = 1
 """Seconds between two questions whether a person has approved; nobody has to be spared on loopback."""
 
-MAX_LOGINS = 1000
+MAX_LOGINS = 100
 MAX_FIELDS = 100
 MAX_CLIENT_ID = 255
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"

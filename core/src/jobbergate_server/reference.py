@@ -70,7 +70,7 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
 
 def _assignment(name: str, field: FieldInfo) -> str:
     default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
-    return f'# {name} = ""' if default is None else f"{name} = {_value(default)}"
+    return f"# {name} = …" if default is None else f"{name} = {_value(default)}"
 
 
 def _value(value: object) -> str:

@@ -39,7 +39,8 @@ def listen(config: settings.Server) -> socket.socket:
         family = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0][0]
         sock = socket.create_server((config.host, config.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise StartError(f"server.host, server.port: {config.host}:{config.port}: {error.strerror}") from None
+        reason, _, _ = str(error.strerror).partition(" (while")
+        raise StartError(f"server.host, server.port: {config.host}:{config.port}: {reason}") from None
     sock.setblocking(False)
     host, port = sock.getsockname()[:2]
     log.info("listening", host=host, port=port)

@@ -33,6 +33,7 @@ from pydantic_settings import (
 PREFIX = "JOBBERGATE_"
 LEVEL = "__"
 POSTGRES_OPTIONS = ("host", "sslmode")
+MEMORY = "memory:///"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
 
 
@@ -89,6 +90,10 @@ def _scheme(*allowed: str) -> Callable[[SecretStr], SecretStr]:
     return check
 
 
+def _files(url: SecretStr) -> SecretStr:
+    return url if url.get_secret_value() == MEMORY else _scheme("file:///", "s3://")(url)
+
+
 def _postgres(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith("postgresql:"):
         return url
@@ -133,8 +138,8 @@ class Database(Section):
 class Files(Section):
     """Where the contents of files are stored."""
 
-    url: Annotated[SecretStr, AfterValidator(_scheme("file:///", "s3://"))] = SecretStr("file:///var/files")
-    """`file:///relative/path`, `file:////absolute/path` or `s3://bucket/prefix`."""
+    url: Annotated[SecretStr, AfterValidator(_files)] = SecretStr("file:///var/files")
+    """`file:///relative/path`, `file:////absolute/path` or `s3://bucket/prefix`; `memory:///` is for tests."""
 
 
 class Oidc(Section):

@@ -43,9 +43,9 @@ class Sandbox:
         Raises:
             Unprocessable: The user's files are refused, or broke a limit; the text says why.
         """
-        request = json.dumps({"operation": operation, "arguments": arguments}).encode()
+        request = json.dumps({"operation": operation, "arguments": arguments}, ensure_ascii=False).encode()
         async with self._places:
-            process = self._idle.pop() if self._idle else await _Worker.start()
+            process = await self._worker()
             try:
                 async with asyncio.timeout(WALL_SECONDS):
                     answer = await process.ask(request)
@@ -66,6 +66,14 @@ class Sandbox:
         return answer["result"]
 
 
+    async def _worker(self) -> "_Worker":
+        """One that has nothing to do; a new one in place of one that something else has ended."""
+        while self._idle:
+            if (process := self._idle.pop()).is_running:
+                return process
+        return await _Worker.start()
+
+
 class _Worker:
     """One child process."""
 
@@ -78,6 +86,11 @@ class _Worker:
         # -I and an empty environment: nothing of the server's is there to be found.
         command = (sys.executable, "-I", "-X", "utf8", str(Path(worker.__file__)))
         return cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process.returncode is None
 
     async def ask(self, request: bytes) -> dict[str, Any]:
         assert self._process.stdin  # noqa: S101 - for the type checker: both are pipes
@@ -95,7 +108,8 @@ class _Worker:
         status = await self._process.wait()
         if status == -signal.SIGPROF:
             return f"Limit exceeded: it needs more than {worker.CPU_SECONDS:g} s of CPU time."
-        return worker.NO_MEMORY if status > 0 else worker.TOO_DEEP
+        # What nests too deeply overflows the stack. Everything else, such as SIGKILL, is for want of memory.
+        return worker.TOO_DEEP if status == -signal.SIGSEGV else worker.NO_MEMORY
 
     async def kill(self) -> None:
         with suppress(ProcessLookupError):

@@ -51,7 +51,8 @@ async def remove_files(application: Application) -> None:
 
 async def read_files(files: Files, application: Application) -> Contents:
     """The texts of the application's files."""
-    rows = await ApplicationFile.filter(application_id=application.id).order_by("name")
+    rows = await ApplicationFile.filter(application_id=application.id)
+    rows.sort(key=lambda row: row.name)  # a database sorts as its collation says
     texts = await files.get_texts({row.digest for row in rows})
     of_kind: dict[Kind, dict[str, str]] = {kind: {} for kind in Kind}
     for row in rows:

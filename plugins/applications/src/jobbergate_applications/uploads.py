@@ -83,9 +83,9 @@ async def check(sandbox: Sandbox, drafts: Sequence[Draft]) -> None:
         found = "".join(f"\n  {line}" for line in lines)
         raise _invalid(f"Checked expressions failed: Invalid syntax on uploaded file(s){found}")
     for it in drafts:
-        if it.name == CONFIG:
+        if it.kind is Kind.CONFIG and it.name == CONFIG:
             try:
-                await sandbox.run("configure", text=it.text, overrides={})
+                await sandbox.run("validate", text=it.text)
             except Unprocessable as error:
                 raise _invalid(f"Not possible to get the configuration from {CONFIG} -- {error.detail}") from None
 

@@ -19,10 +19,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 CPU_SECONDS = 2.0
 MEMORY_BYTES = 256 * 2**20
-OUTPUT_CHARACTERS = 2 * 2**20
+OUTPUT_BYTES = 2 * 2**20
+MAX_FILES = 100
+MAX_REASON = 2_000
+"""Characters of what is said of the user's files, which an error may quote at any length."""
 OPEN_FILES = 32
 TEMPLATE_FOLDER = "templates/"
 NO_MEMORY = f"Limit exceeded: it needs more than {MEMORY_BYTES // 2**20} MiB of memory."
+TOO_LONG = f"Limit exceeded: the output is larger than {OUTPUT_BYTES // 2**20} MiB."
 TOO_DEEP = "Limit exceeded: it is nested too deeply."
 
 
@@ -39,9 +43,19 @@ def check(files: list[dict[str, str]]) -> list[str]:
     }
     lines = []
     for position, file in enumerate(files, start=1):
-        if reason := _reason(parsers[file["kind"]], file["text"]):
+        try:
+            parsers[file["kind"]](file["text"])
+        except (MemoryError, RecursionError) as error:
+            lines.append(f"{position}: {file['name']}: {TOO_DEEP if isinstance(error, RecursionError) else NO_MEMORY}")
+        except Exception as error:  # noqa: BLE001 - whatever the parser says of it, the file does not parse
+            reason = str(error).replace("\n", " ")[:MAX_REASON]
             lines.append(f"{position}: {file['name']}: {reason}")
     return lines
+
+
+def validate(text: str) -> None:
+    """Refuse a jobbergate.yaml without its sections in their form."""
+    configure(text, {})
 
 
 def configure(text: str, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +106,7 @@ def render(config: str, overrides: dict[str, Any], templates: dict[str, str]) ->
     """The main template and the supporting ones that the configuration names, rendered with its values."""
     try:
         sections = configure(config, overrides)
-    except (Refused, yaml.YAMLError) as error:
+    except (Refused, yaml.YAMLError, ValueError) as error:  # ValueErrors are of dates and numbers that are none
         raise Refused(f"Error while parsing the config-file and/or job-script params -- {error}") from None
     jobbergate = sections["jobbergate_config"]
     main = jobbergate["default_template"]
@@ -106,6 +120,8 @@ def render(config: str, overrides: dict[str, Any], templates: dict[str, str]) ->
     if missing:
         lines = "".join(f"\n  {n}: supporting_file={name!r} was not found" for n, name in enumerate(missing, start=1))
         raise Refused(f"Checked expressions failed: One or more supporting files are missing{lines}")
+    if sum(len(names) for names in supporting.values()) >= MAX_FILES:
+        raise Refused(f"Limit exceeded: a job script has at most {MAX_FILES} files.")
     data = {**sections["application_config"], **jobbergate}
     writer = Writer(data)
     return {
@@ -113,7 +129,7 @@ def render(config: str, overrides: dict[str, Any], templates: dict[str, str]) ->
         "main": writer.write(templates[main], "main file"),
         "output_directory": jobbergate["output_directory"] or ".",
         "supporting": [
-            {"names": names, "text": writer.write(templates[name], f"supporting file {name}")}
+            {"names": names, "text": writer.write(templates[name], f"supporting file {name}", len(names))}
             for name, names in supporting.items()
         ],
     }
@@ -125,25 +141,27 @@ class Writer:
     def __init__(self, data: dict[Any, Any]) -> None:
         self._environment = environment()
         self._data = data
-        self._left = OUTPUT_CHARACTERS
+        self._left = OUTPUT_BYTES
 
-    def write(self, template: str, what: str) -> str:
-        """The rendered text of ``template``."""
+    def write(self, template: str, what: str, copies: int = 1) -> str:
+        """The rendered text of ``template``, of which ``copies`` are kept."""
+        parts = []
         try:
-            text = "".join(self._parts(template))
-            text.encode()
-        except (MemoryError, Refused):
+            for part in self._environment.from_string(template).generate(data=self._data):
+                self._count(part, copies)
+                parts.append(part)
+        except (MemoryError, RecursionError, Refused):
             raise
         except Exception as error:  # noqa: BLE001 - a template can raise anything, and it is the user's to mend
             raise Refused(f"Error rendering the {what} -- {type(error).__name__}: {error}") from None
-        return text
+        return "".join(parts)
 
-    def _parts(self, template: str) -> Iterator[str]:
-        for part in self._environment.from_string(template).generate(data=self._data):
-            self._left -= len(part)
-            if self._left < 0:
-                raise Refused(f"Limit exceeded: the output is larger than {OUTPUT_CHARACTERS // 2**20} MiB.")
-            yield part
+    def _count(self, part: str, copies: int) -> None:
+        if len(part) * copies <= self._left:
+            self._left -= len(part.encode()) * copies
+            if self._left >= 0:
+                return
+        raise Refused(TOO_LONG)
 
 
 def environment() -> jinja2.Environment:
@@ -159,16 +177,6 @@ def read_yaml(text: str) -> Any:  # noqa: ANN401 - whatever the document holds
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
         raise Refused("aliases are not allowed in YAML")
     return yaml.load(text, Loader=yaml.CSafeLoader)
-
-
-def _reason(parse: Callable[[str], object], text: str) -> str | None:
-    try:
-        parse(text)
-    except (RecursionError, MemoryError) as error:
-        return TOO_DEEP if isinstance(error, RecursionError) else NO_MEMORY
-    except Exception as error:  # noqa: BLE001 - whatever the parser says of it, the file does not parse
-        return str(error).replace("\n", " ")
-    return None
 
 
 def _text(value: object, key: str) -> str:
@@ -195,21 +203,20 @@ def _template(name: str) -> str:
     return name.removeprefix(TEMPLATE_FOLDER)
 
 
-OPERATIONS: Mapping[str, Callable[..., Any]] = {"check": check, "configure": configure, "render": render}
+OPERATIONS: Mapping[str, Callable[..., Any]] = {"check": check, "validate": validate, "render": render}
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """What an operation gives, or why the user's files are refused."""
     try:
         return {"result": OPERATIONS[request["operation"]](**request["arguments"])}
-    except Refused as error:
-        return {"refused": str(error)}
-    except yaml.YAMLError as error:
-        return {"refused": str(error).replace("\n", " ")}
     except RecursionError:
-        return {"refused": TOO_DEEP}
+        reason = TOO_DEEP
     except MemoryError:
-        return {"refused": NO_MEMORY}
+        reason = NO_MEMORY
+    except (Refused, yaml.YAMLError, ValueError) as error:
+        reason = str(error)
+    return {"refused": reason[:MAX_REASON]}
 
 
 def messages(stream: BinaryIO) -> Iterator[dict[str, Any]]:
@@ -227,7 +234,8 @@ def main() -> None:
     for request in messages(sys.stdin.buffer):
         # SIGPROF ends the process: the server tells it from other ends.
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
-        content = json.dumps(answer(request)).encode()
+        # A lone surrogate, which an error may quote, becomes the escape that JSON has for it.
+        content = json.dumps(answer(request), ensure_ascii=False).encode(errors="backslashreplace")
         signal.setitimer(signal.ITIMER_PROF, 0)
         sys.stdout.buffer.write(len(content).to_bytes(4) + content)
         sys.stdout.buffer.flush()

@@ -5,7 +5,6 @@ from typing import cast
 from urllib.parse import quote
 
 from aiohttp import web
-from aiohttp.helpers import content_disposition_header
 from aiohttp_apispec import docs, form_schema, json_schema, match_info_schema, response_schema
 from tortoise.expressions import Q
 
@@ -220,7 +219,7 @@ async def download_job_script(request: web.Request) -> web.Response:
     main = await own_main(job_script_id)
     headers = {
         "Filename": header_value(main.path),
-        "Content-Disposition": content_disposition_header("attachment", filename=PurePosixPath(main.path).name),
+        "Content-Disposition": attachment(PurePosixPath(main.path).name),
         "X-Content-Type-Options": "nosniff",
     }
     return web.Response(
@@ -262,6 +261,14 @@ def header_value(path: str) -> str:
     except UnicodeEncodeError:
         return quote(path)
     return path
+
+
+def attachment(name: str) -> str:
+    """The header that lets a browser store what it gets under ``name`` (RFC 6266)."""
+    if name.isascii():
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'attachment; filename="{quoted}"'
+    return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
 
 
 async def own_job_script(request: web.Request, *, lock: bool = True) -> JobScript:

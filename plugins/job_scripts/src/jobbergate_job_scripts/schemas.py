@@ -5,6 +5,7 @@ from typing import Any
 import marshmallow as ma
 
 from jobbergate_job_scripts.models import NAME_LENGTH
+from jobbergate_job_scripts.storage import MAX_FILES
 from jobbergate_server import File, ListParameters, Problem, Schema, confined_path, fields
 
 DESCRIPTION_LENGTH = 65_536
@@ -30,6 +31,8 @@ class JobScriptFilesUpdateSchema(JobScriptFilesSchema):
     @ma.post_load
     def normalise(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
         """Bring the paths into their normal form, and make sure that the main one is among them."""
+        if len(data["files"]) > MAX_FILES:
+            raise fields.invalid(Problem("value_error", f"a job script has at most {MAX_FILES} files"))
         try:
             main = confined_path(data["main_file_path"])
             files = {confined_path(path): text for path, text in data["files"].items()}

@@ -9,6 +9,7 @@ from aiohttp import web
 from jobbergate_job_scripts.models import JobScript, JobScriptFile
 from jobbergate_server import Files
 
+MAX_FILES = 100
 CHUNK = 10_000
 """How many ids one query names; PostgreSQL takes 32,767 values at the most."""
 
@@ -61,7 +62,8 @@ async def read_files(files: Files, script_ids: Iterable[int]) -> dict[int, Texts
     ids = sorted(script_ids)
     rows: list[JobScriptFile] = []
     for start in range(0, len(ids), CHUNK):
-        rows += await JobScriptFile.filter(job_script_id__in=ids[start : start + CHUNK]).order_by("path")
+        rows += await JobScriptFile.filter(job_script_id__in=ids[start : start + CHUNK])
+    rows.sort(key=lambda row: row.path)  # a database sorts as its collation says
     texts = await files.get_texts({row.digest for row in rows})
     found: dict[int, dict[str, str]] = {}
     main: dict[int, str] = {}

@@ -1,11 +1,12 @@
 """The routes of cluster agents, which act for all submissions of their client id."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+import structlog
 from aiohttp import web
 from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
 
-from jobbergate_job_scripts.storage import read_files
+from jobbergate_job_scripts.storage import Texts, read_files
 from jobbergate_job_submissions.models import FINISHED, JobSubmission, Status
 from jobbergate_job_submissions.permissions import EDIT, VIEW
 from jobbergate_job_submissions.schemas import (
@@ -24,12 +25,15 @@ from jobbergate_server import (
     BadRequest,
     Conflict,
     Event,
+    Files,
     NotFound,
     Route,
     emit,
     find,
     now,
 )
+
+log = structlog.get_logger()
 
 REJECTED = "job_submission.rejected"
 NO_SCRIPT = "The job script of this submission was deleted."
@@ -50,16 +54,31 @@ async def list_pending(request: web.Request) -> list[JobSubmission]:
     rows = JobSubmission.filter(client_id=client_id, status=Status.CREATED)
     pending = await rows.select_related("job_script__application").order_by("id")
     script_ids = {it.job_script_id for it in pending if it.job_script_id is not None}
-    texts = await read_files(request.app[FILES], script_ids)
+    texts = await read_each(request.app[FILES], script_ids)
     startable = []
     for submission in pending:
-        found = texts.get(submission.job_script_id) if submission.job_script_id is not None else None
-        if found is None:
+        script_id = submission.job_script_id
+        if script_id is None or script_id not in texts:
             await reject(request, submission)
-        else:
+        elif (found := texts[script_id]) is not None:
             submission.job_script_files = found.wire
             startable.append(submission)
     return startable
+
+
+async def read_each(files: Files, script_ids: Iterable[int]) -> Mapping[int, Texts | None]:
+    """The files of the job scripts that have some; None where one is lost, which does not hold up the others."""
+    try:
+        return await read_files(files, script_ids)
+    except FileNotFoundError:
+        texts: dict[int, Texts | None] = {}
+        for script_id in script_ids:
+            try:
+                texts |= await read_files(files, [script_id])
+            except FileNotFoundError:
+                log.exception("file lost", job_script_id=script_id)
+                texts[script_id] = None
+        return texts
 
 
 @docs(
@@ -132,7 +151,8 @@ def refuse_conflict(submission: JobSubmission, changes: Mapping[str, object]) ->
             f"JobSubmission with id={submission.id} is {submission.status} and cannot become {changes['status']}."
         )
     held, reported = submission.slurm_job_id, changes.get("slurm_job_id")
-    if submission.status is Status.SUBMITTED and None not in (held, reported) and held != reported:
+    # One that its owner has put back to the beginning may be started once more.
+    if submission.status is not Status.CREATED and None not in (held, reported) and held != reported:
         raise Conflict(f"JobSubmission with id={submission.id} runs as slurm_job_id={held}, not as {reported}.")
 
 

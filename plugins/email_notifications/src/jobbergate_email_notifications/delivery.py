@@ -1,0 +1,48 @@
+"""The way of a mail to the mail server."""
+
+import asyncio
+from contextlib import suppress
+from email.message import EmailMessage
+
+import aiosmtplib
+
+from jobbergate_email_notifications.settings import EmailNotifications
+
+
+async def send(settings: EmailNotifications, mail: EmailMessage) -> None:
+    """Hand the mail to the mail server.
+
+    Raises:
+        Exception: It has not taken the mail within the time that it has for that, or not at all.
+    """
+    client = aiosmtplib.SMTP(
+        hostname=settings.host,
+        port=settings.port,
+        use_tls=settings.tls == "tls",
+        start_tls=settings.tls == "starttls",
+        username=settings.user,
+        password=settings.password.get_secret_value() if settings.password else None,
+        timeout=settings.timeout,
+    )
+    # Not `async with client`: leaving it takes leave of the server, also of one that has stopped to answer.
+    try:
+        async with asyncio.timeout(settings.timeout):
+            await client.connect()
+            await client.send_message(mail)
+        with suppress(aiosmtplib.SMTPException):
+            await client.quit()
+    finally:
+        client.close()
+
+
+def reason(error: Exception) -> str:
+    """Why a mail was not sent, in words that quote neither the mail nor what the server says, which may quote both."""
+    match error:
+        case aiosmtplib.SMTPRecipientsRefused(recipients=[refused, *_]):
+            return f"{type(refused).__name__} {refused.code}"
+        case aiosmtplib.SMTPResponseException():
+            return f"{type(error).__name__} {error.code}"
+        case aiosmtplib.SMTPException() | OSError() if str(error):
+            return f"{type(error).__name__}: {error}"
+        case _:
+            return type(error).__name__

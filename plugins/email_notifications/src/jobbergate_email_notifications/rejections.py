@@ -1,0 +1,47 @@
+"""What the owner of a rejected job submission is told."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import make_msgid
+from typing import Any
+
+import structlog
+
+from jobbergate_email_notifications.delivery import reason, send
+from jobbergate_email_notifications.settings import EmailNotifications
+
+log = structlog.get_logger()
+
+
+async def notify(settings: EmailNotifications, rejection: Mapping[str, Any]) -> None:
+    """Send the owner a mail, once; when that fails, only the log has it."""
+    if not rejection["report_message"]:
+        return
+    try:
+        await send(settings, rejection_mail(settings.sender or "", rejection))
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote the mail or the login
+        log.error("mail not sent", job_submission_id=rejection["id"], reason=reason(error))  # noqa: TRY400 - likewise
+    else:
+        log.info("mail sent", job_submission_id=rejection["id"])
+
+
+def rejection_mail(sender: str, rejection: Mapping[str, Any]) -> EmailMessage:
+    """The mail to the owner.
+
+    Raises:
+        Exception: The sender's or the owner's address is not one; the text quotes it.
+    """
+    mail = EmailMessage()
+    # A text would be read as a list of addresses, and what is in it could name more than one.
+    mail["From"] = origin = Address(addr_spec=sender)
+    mail["To"] = Address(addr_spec=rejection["owner_email"])
+    mail["Subject"] = f"Job Submission Rejected (id={rejection['id']})"
+    mail["Date"] = datetime.now(UTC)
+    # Without a domain, the library looks up this machine's in the DNS, and waits for it.
+    mail["Message-ID"] = make_msgid(domain=origin.domain)
+    # Keeps holiday notices and the like from answering.
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(rejection["report_message"])
+    return mail
