@@ -51,7 +51,7 @@ def work(client: httpx.Client, options: argparse.Namespace, jobs: dict[int, int]
             jobs[number] = jobs.get(number) or start(submission, options)
             changes = {"new_status": "SUBMITTED", "slurm_job_id": jobs[number]}
         except PROBLEMS as problem:
-            changes = {"new_status": "REJECTED", "report_message": str(problem)}
+            changes = {"new_status": "REJECTED", "report_message": str(problem)[:4000]}
         report(client, number, changes)
     for submission in client.get("active").raise_for_status().json():
         try:
@@ -61,9 +61,8 @@ def work(client: httpx.Client, options: argparse.Namespace, jobs: dict[int, int]
             log.warning("submission %d: %s", submission["id"], problem)
         states = set(re.findall(r"^\w+", printed, re.MULTILINE))  # an array has several; `CANCELLED by 1000`
         if states and states <= {"COMPLETED", *FAILED}:
-            reason = ", ".join(states & FAILED)
-            changes = {"new_status": "FAILED" if reason else "COMPLETED", "report_message": reason}
-            report(client, submission["id"], changes)
+            why = ", ".join(sorted(states & FAILED))
+            report(client, submission["id"], {"new_status": "FAILED" if why else "COMPLETED", "report_message": why})
 
 
 def report(client: httpx.Client, number: int, changes: Mapping[str, object]) -> None:
@@ -73,21 +72,20 @@ def report(client: httpx.Client, number: int, changes: Mapping[str, object]) -> 
 
 
 def start(submission: dict[str, Any], options: argparse.Namespace) -> int:
-    """Write the files of a submission, hand the main one to sbatch, and return the job's id."""
+    """Write the files of a submission, hand the main one to sbatch, and return the id that it prints (`4711;here`)."""
     directory = (options.directory / (submission["execution_directory"] or str(submission["id"]))).resolve()
     for name, text in submission["job_script_files"]["files"].items():
         file = directory / name  # inside of it: the server keeps no other names
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(text.encode())
-    printed = run([*options.sbatch, submission["job_script_files"]["main_file_path"]], directory)
-    return int(printed.partition(";")[0])  # a cluster's name may follow
+    return int(run([*options.sbatch, submission["job_script_files"]["main_file_path"]], directory).partition(";")[0])
 
 
 def run(command: list[str], cwd: Path | None = None) -> str:
     """What the command prints; a `ValueError` has what it complains of."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, check=False, text=True, errors="replace", timeout=60)
     if done.returncode:
-        raise ValueError(done.stderr.replace("\0", "").strip()[:4000] or f"exit status {done.returncode}")
+        raise ValueError(done.stderr.replace("\0", "").strip() or f"exit status {done.returncode}")
     return done.stdout
 
 

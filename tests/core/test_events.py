@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import asynccontextmanager
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from structlog.contextvars import merge_contextvars
@@ -22,6 +21,7 @@ from jobbergate_server.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from types import ModuleType
 
     from structlog.typing import EventDict
 
@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 HERALD = "/jobbergate/herald"
 
 
-class Clerk(ModuleType):
+class Clerk:
     """A plugin that counts the events that it is at work on."""
 
     def __init__(self) -> None:
-        super().__init__("clerk")
         self.at_once = 0
         self.most_at_once = 0
         self.ended: list[str] = []
@@ -77,7 +76,7 @@ async def served(make_app: MakeApp, installed: list[Plugin]) -> Served:
 
 
 @pytest.fixture
-def client(served: Served) -> Client:
+async def client(served: Served) -> Client:
     return served.client({REQUEST_ID: "r1"})
 
 
@@ -105,7 +104,7 @@ async def dispatching(database_url: str, notebook: list[Plugin]) -> AsyncIterato
     """A dispatcher for the notebook, which reacts to nothing, and the clerk."""
     clerk = Clerk()
     settings = load_settings(None, database={"url": database_url})
-    plugins = Plugins([*notebook, Plugin("clerk", clerk, "clerk", "1.0")], settings.plugins)
+    plugins = Plugins([*notebook, Plugin("clerk", cast("ModuleType", clerk), "clerk", "1.0")], settings.plugins)
     contributions = collect(plugins, settings)
     database = Database(settings.database, tortoise_apps(contributions))
     async with database.connected():
@@ -196,13 +195,11 @@ async def test_the_server_waits_for_reactions_before_it_stops(database_url: str,
         await dispatcher.close()
 
 
-async def test_a_plugin_reacts_to_a_few_events_at_a_time_and_to_all_in_their_order(
-    database_url: str, notebook: list[Plugin]
-) -> None:
+async def test_a_plugin_reacts_to_a_few_events_at_a_time_and_to_all(database_url: str, notebook: list[Plugin]) -> None:
     texts = [str(number) for number in range(5 * AT_ONCE)]
     async with dispatching(database_url, notebook) as (dispatcher, clerk):
         dispatcher.publish(Event("clerk.asked", {"text": text}) for text in texts)
-        await clerk.busy.wait()
+        await asyncio.wait_for(clerk.busy.wait(), 10)
         clerk.released.set()
         await dispatcher.close()
         assert clerk.ended == texts

@@ -33,7 +33,7 @@ def states(plugins: Plugins) -> dict[str, tuple[State, str | None]]:
 
 def test_the_bundled_plugins_come_in_the_order_of_their_requirements() -> None:
     slugs = [plugin.slug for plugin in started().active]
-    bundled = ["service", "applications", "job-scripts", "job-submissions"]
+    bundled = ["service", "applications", "job-scripts", "job-submissions", "email-notifications"]
     assert [slug for slug in slugs if slug in bundled] == bundled
 
 

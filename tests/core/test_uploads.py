@@ -200,8 +200,7 @@ async def test_a_body_that_is_not_packed_as_it_says_cannot_be_read(call: Call, p
     {
         "the plain form": (part(b"x") + END, "main.sh", b"x"),
         "no line break at the end": (part(b"x") + b"\r\n--b--", "main.sh", b"x"),
-        "a preamble and an epilogue": (b"hello\r\n" + part(b"x") + END + b"good bye\r\n", "main.sh", b"x"),
-        "blanks after the delimiter": (part(b"x").replace(b"--b", b"--b \t") + END, "main.sh", b"x"),
+        "an epilogue": (part(b"x") + END + b"good bye\r\n", "main.sh", b"x"),
         "line breaks and near delimiters": (
             part(b"\r\n--a\r\n\n--b\r\n-b--\r\n") + END,
             "main.sh",
@@ -214,11 +213,6 @@ async def test_a_body_that_is_not_packed_as_it_says_cannot_be_read(call: Call, p
             b"x",
         ),
         "UTF-8": (part(b"x", DISPOSITION.replace(b"main", "日本".encode())) + END, "日本.sh", b"x"),
-        "an extended name": (
-            part(b"x", DISPOSITION.replace(b'filename="main.sh"', b"filename*=UTF-8''%E6%97%A5.sh")) + END,
-            "日.sh",
-            b"x",
-        ),
         "a charset of the form": (
             part(b"utf-8", b'Content-Disposition: form-data; name="_charset_"') + b"\r\n" + part(b"x") + END,
             "main.sh",
@@ -293,11 +287,11 @@ async def test_a_coded_form_is_read_under_the_same_limits(
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a%00b", 422), ("%ED%A0%80", 400), ("%FF", 400)],
+    [(b"a\0b", 422), (b"\xed\xa0\x80", 400), (b"\xff", 400)],
     ids=["NUL", "lone surrogate", "not UTF-8"],
 )
-async def test_a_file_name_that_cannot_be_stored_is_refused(call: Call, path: str, name: str, expected: int) -> None:
-    disposition = f"Content-Disposition: form-data; name=job_script_file; filename*=UTF-8''{name}".encode()
+async def test_a_file_name_that_cannot_be_stored_is_refused(call: Call, path: str, name: bytes, expected: int) -> None:
+    disposition = b'Content-Disposition: form-data; name="job_script_file"; filename="' + name + b'"'
     status, _ = await call("POST", path, data=part(b"x", disposition) + END, headers=FORM_TYPE)
     assert status == expected
 

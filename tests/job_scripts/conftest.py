@@ -38,7 +38,7 @@ class AddWithFile(Protocol):
 class AddMade(Protocol):
     """Adds a job script of owner@example.com that was made from an application; both ids."""
 
-    async def __call__(self, **columns: object) -> tuple[int, int]:
+    async def __call__(self, **columns: Any) -> tuple[int, int]:  # noqa: ANN401 - whatever a column holds
         """``columns`` are the job script's own."""
 
 
@@ -71,15 +71,17 @@ def add_with_file(add: Add, call: Call) -> AddWithFile:
 @pytest.fixture
 def add_made(served: Served) -> AddMade:
     """Written to the database as it is: rendering is not what these tests are about."""
-    moments = {"created_at": MOMENT, "updated_at": MOMENT}
 
-    async def add_made(**columns: object) -> tuple[int, int]:
+    async def add_made(**columns: Any) -> tuple[int, int]:  # noqa: ANN401 - whatever a column holds
         with served.app[DATABASE].bound():
             application = await Application.create(
-                application_name="the application", application_owner_email="other@example.com", **moments
+                created_at=MOMENT,
+                updated_at=MOMENT,
+                application_name="the application",
+                application_owner_email="other@example.com",
             )
-            given = {"job_script_name": "made", "job_script_owner_email": "owner@example.com", **moments}
-            script = await JobScript.create(**{**given, **columns}, application=application)
+            given = {"job_script_name": "made", "job_script_owner_email": "owner@example.com", **columns}
+            script = await JobScript.create(created_at=MOMENT, updated_at=MOMENT, application=application, **given)
             return script.id, application.id
 
     return add_made

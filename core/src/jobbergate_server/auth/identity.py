@@ -6,6 +6,10 @@ from typing import Self
 
 import email_validator
 
+from jobbergate_server.fields import is_storable
+
+CLIENT_ID_LENGTH = 255
+
 # Providers of clusters sign e-mails of networks that nobody else reaches, such as `jobbergate.local`. The library
 # refuses those names whatever its options are, and documents this list as the way to have them accepted.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -70,8 +74,8 @@ def _email(claim: object) -> str | None:
 def _client_id(claim: object) -> str | None:
     if claim is None:
         return None
-    if not isinstance(claim, str):
-        raise InvalidToken("azp is not a text")
+    if not isinstance(claim, str) or len(claim) > CLIENT_ID_LENGTH or not is_storable(claim):
+        raise InvalidToken(f"azp is not a text of at most {CLIENT_ID_LENGTH} characters")
     return claim or None
 
 

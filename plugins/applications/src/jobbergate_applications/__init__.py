@@ -35,7 +35,6 @@ def register_routes() -> Sequence[Route]:
 async def lifespan() -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
     """The processes that read what users upload."""
     sandbox = Sandbox()
-    await sandbox.start()
     try:
         yield {SANDBOX: sandbox}
     finally:

@@ -1,0 +1,318 @@
+"""What users upload is read in child processes: within limits that are named, and with nothing to be found there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobbergate_applications import worker
+from jobbergate_applications.sandbox import JOBS, SANDBOX, Sandbox
+from jobbergate_server import Unprocessable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from conftest import Call
+
+    from jobbergate_server.testing import Served
+
+CONFIG = "application_config: {}\njobbergate_config: {default_template: main.j2}\n"
+CPU = "Limit exceeded: it needs more than 2 s of CPU time."
+WALL = "Limit exceeded: it takes longer than 5 s."
+MEMORY = "Limit exceeded: it needs more than 256 MiB of memory."
+OUTPUT = "Limit exceeded: the output is larger than 2 MiB."
+DEEP = "Limit exceeded: it is nested too deeply."
+BURN = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+PREFIX = re.compile(r"Error rendering the main file -- .*", re.DOTALL)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A pool of one process, so that each job comes after the one before."""
+    pool = Sandbox(1)
+    await pool.start()
+    yield pool
+    await pool.close()
+
+
+async def rendered(sandbox: Sandbox, template: str, **values: object) -> str:
+    sections = {"application_config": values, "jobbergate_config": {"default_template": "main.j2"}}
+    result = await sandbox.run("render", config=CONFIG, overrides=sections, templates={"main.j2": template})
+    return str(result["main"])
+
+
+async def refused(sandbox: Sandbox, operation: str, **arguments: object) -> str:
+    """Why the job is refused, after which the pool goes on working."""
+    with pytest.raises(Unprocessable) as error:
+        await sandbox.run(operation, **arguments)
+    assert await rendered(sandbox, "{{ data.x }}", x=1) == "1"
+    return str(error.value.detail)
+
+
+async def refused_template(sandbox: Sandbox, template: str) -> str:
+    return await refused(sandbox, "render", config=CONFIG, overrides={}, templates={"main.j2": template})
+
+
+@pytest.mark.parametrize(
+    ("template", "reasons"),
+    {
+        BURN: [CPU, WALL],
+        "{{ 10 ** (10 ** 10) }}": [CPU, WALL, MEMORY],
+        "{% set x = 3 ** 9999999 %}{{ x % 7 }}{{ (x * x * x) % 7 }}": [CPU, WALL, MEMORY],
+        "{{ ('a' * 30 ~ 'b') | wordwrap(1) * 100000000 }}": [MEMORY, OUTPUT],
+        "{{ 'x' * 10 ** 9 }}": [MEMORY],
+        "{{ [0] * 10 ** 9 }}": [MEMORY],
+        "{{ 'x' | center(10 ** 10) }}": [MEMORY],
+        "{{ '%01000000000d' % 1 }}": [MEMORY],
+        "{{ '{:>1000000000}'.format(1) }}": [MEMORY],
+        "{{ 'x' * 3000000 }}": [OUTPUT],
+        "{{ 'é' * 1100000 }}": [OUTPUT],
+        "{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}": [OUTPUT],
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}": [DEEP],
+        "{% macro f(n) %}{{ caller() }}{% call f(n) %}{% endcall %}{% endmacro %}{% call f(1) %}{% endcall %}": [DEEP],
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}": [DEEP],
+        "{{ " + "[" * 50000 + "]" * 50000 + " }}": [DEEP],
+        "{{ " + "-" * 50000 + "1 }}": [DEEP],
+        "{% if 1 %}" * 5000 + "{% endif %}" * 5000: [DEEP],
+        "{% set n = namespace(x=[]) %}" + "{% set n.x = [n.x] %}" * 1500 + "{{ n.x }}": [DEEP],
+    }.items(),
+    ids=lambda value: value[:30] if isinstance(value, str) else None,
+)
+async def test_a_template_that_breaks_a_limit_is_told_which(
+    sandbox: Sandbox, template: str, reasons: list[str]
+) -> None:
+    assert await refused_template(sandbox, template) in reasons
+
+
+async def test_the_limit_of_output_holds_for_all_files_together(sandbox: Sandbox) -> None:
+    def job(size: int, copies: int) -> dict[str, Any]:
+        names = {"sup.j2": [str(number) for number in range(copies)]}
+        sections = {"jobbergate_config": {"default_template": "main.j2", "supporting_files_output_name": names}}
+        return {"config": CONFIG, "overrides": sections, "templates": {"main.j2": "m", "sup.j2": "x" * size}}
+
+    mebibyte = 2**20
+    assert len((await sandbox.run("render", **job(mebibyte, 1)))["supporting"][0]["text"]) == mebibyte
+    assert await refused(sandbox, "render", **job(mebibyte, 2)) == OUTPUT
+    await sandbox.run("render", **job(1, 99))
+    assert await refused(sandbox, "render", **job(1, 100)) == "Limit exceeded: a job script has at most 100 files."
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "reason"),
+    {
+        "source: brackets": ("source", "(" * 100_000, "too many nested parentheses"),
+        "source: operators": ("source", "-" * 100_000 + "1", "nested too deeply|memory"),
+        "source: attributes": ("source", "a" + ".a" * 200_000, "nested too deeply|memory"),
+        "source: additions": ("source", "+".join("1" * 100_000), "nested too deeply|memory"),
+        "source: indents": ("source", "".join(f"{' ' * n}if 1:\n" for n in range(150)), "too many levels"),
+        "source: a number": ("source", "9" * 200_000, "digits"),
+        "source: powers": ("source", "x = 9" + "**9" * 50_000, "nested too deeply|memory"),
+        "config: lists": ("config", "[" * 30_000, "nest|CPU|stream|parsing"),
+        "config: maps": ("config", "{a: " * 20_000, "nest|CPU|stream|parsing"),
+        "config: blocks": ("config", "- " * 30_000, "nest|CPU|stream|parsing"),
+        "config: a number": ("config", "a: " + "9" * 60_000, "digits"),
+        "config: a bomb": ("config", "a: &a [1]\nb: [*a, *a]\n", "aliases are not allowed"),
+        "config: merging": ("config", "a: &a {b: 1}\nc: {<<: *a}\n", "aliases are not allowed"),
+        "config: an object": ("config", "!!python/object/apply:os.system [id]", "could not determine a constructor"),
+        "config: a tag": ("config", "!x y", "could not determine a constructor"),
+        "template: loops": ("template", "{% for a in b %}" * 30_000, "nested too deeply"),
+        "template: brackets": ("template", "{{ " + "(" * 30_000, "nested too deeply"),
+    }.values(),
+    ids=lambda value: value[:12],
+)
+async def test_a_file_that_cannot_be_read_within_the_limits_is_told_so(
+    sandbox: Sandbox, kind: str, text: str, reason: str
+) -> None:
+    try:
+        lines = await sandbox.run("check", files=[{"kind": kind, "name": "bad", "text": text}])
+    except Unprocessable as error:
+        lines = [str(error.detail)]
+    assert any(part in " ".join(lines) for part in reason.split("|")), lines
+    assert await rendered(sandbox, "{{ data.x }}", x=1) == "1"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ ''['__class__'] }}{{ ''['__class__'].__base__ }}",
+        "{{ (''|attr('__class__')).__mro__ }}",
+        "{{ data.x|attr('__class__')|attr('__base__')|string }}",
+        "{{ data.__class__.__init__.__globals__ }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ self._TemplateReference__context.environment.__class__ }}",
+        "{{ range.__self__.__import__('os') }}",
+        "{{ namespace.__init__.__globals__.os.environ }}",
+        "{{ dict.__base__.__subclasses__() }}",
+        "{{ lipsum.__globals__['os'].popen('id').read() }}",
+        "{{ cycler.__init__.__globals__.os }}",
+        "{{ joiner.__init__.__globals__.os }}",
+        "{{ lipsum(n=1000000) }}",
+        "{{ '{0.__class__.__mro__}'.format(1) }}",
+        "{{ '{0.__class__.__mro__}'|format(1) ~ '{0.__class__}'.format(1).x.y }}",
+        "{{ '{x.__class__}'.format_map({'x': 1}) }}",
+        "{{ ''.format.__globals__ }}",
+        "{{ (1).__class__.__bases__[0] }}",
+        "{% set f = ''.__class__ %}{{ f.__bases__ }}",
+        "{% macro m() %}{% endmacro %}{{ m.__globals__ }}{{ m._func.__globals__ }}",
+        "{{ m.__call__.__func__.__globals__ }}",
+        "{% for x in ().__class__.__base__.__subclasses__() %}{{ x }}{% endfor %}",
+        "{{ data.update({'x': 2}) }}",
+        "{{ data.names.append(1) }}",
+        "{{ data.names.clear() }}",
+        "{% include '/etc/passwd' %}",
+        "{% extends 'main.j2' %}",
+        "{% import 'os' as os %}",
+        "{% from 'os' import system %}",
+        "{{ open('/etc/passwd').read() }}",
+        "{{ __import__('os') }}",
+        "{{ eval('1') }}",
+        "{{ [].__reduce_ex__(2) }}",
+        "{% set x = (data.x for y in []) %}",
+        "{{ (namespace(a=1)).__dict__['x'].y }}",
+        "{{ caller.__globals__.x }}",
+        "{{ varargs.__class__.__base__ }}",
+        "{{ range(100001) }}",
+    ],
+)
+async def test_a_template_reaches_nothing_but_its_values(sandbox: Sandbox, template: str) -> None:
+    sections = {"application_config": {"x": 1, "names": [0]}, "jobbergate_config": {"default_template": "main.j2"}}
+    arguments = {"config": CONFIG, "overrides": sections, "templates": {"main.j2": template}}
+    try:
+        text = (await sandbox.run("render", **arguments))["main"]
+    except Unprocessable as error:
+        text = PREFIX.sub("", str(error.detail))
+    assert not text.strip()
+
+
+async def test_a_process_knows_nothing_of_the_server(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBBERGATE_SECRET", "of the server")
+    await sandbox.close()
+    await sandbox.start()
+    (pid,) = children()
+    process = Path(f"/proc/{pid}")
+    assert process.joinpath("environ").read_bytes() == b""
+    assert b"\0-I\0" in process.joinpath("cmdline").read_bytes()
+    assert await rendered(sandbox, "x") == "x"
+    limits = dict(line.split("  ", 1) for line in process.joinpath("limits").read_text().splitlines())
+    assert limits["Max address space"].split()[:2] == [str(256 * 2**20)] * 2
+    assert limits["Max file size"].split()[:2] == ["0"] * 2
+    assert limits["Max core file size"].split()[:2] == ["0"] * 2
+
+
+def children() -> list[int]:
+    """The workers among the processes that this one has started."""
+    started = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    own = str(worker.__file__).encode()
+    return [int(name) for name in started if own in Path(f"/proc/{name}/cmdline").read_bytes()]
+
+
+async def test_a_process_is_replaced_after_its_jobs(sandbox: Sandbox) -> None:
+    (first,) = children()
+    for _ in range(JOBS - 1):
+        await rendered(sandbox, "x")
+    assert children() == [first]
+    await rendered(sandbox, "x")
+    assert children() == []
+    await rendered(sandbox, "x")
+    assert len(children()) == 1
+    assert children() != [first]
+
+
+async def test_a_process_that_is_killed_in_the_middle_of_a_job_is_replaced(sandbox: Sandbox) -> None:
+    (pid,) = children()
+    job = asyncio.create_task(refused_template(sandbox, BURN))
+    await until_busy(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert await job == MEMORY
+    assert pid not in children()
+
+
+async def test_a_process_that_died_while_it_had_nothing_to_do_costs_nobody_a_job(sandbox: Sandbox) -> None:
+    (pid,) = children()
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not Path(f"/proc/{pid}").exists())
+    for _ in range(100):  # the event loop gets to know of it
+        await asyncio.sleep(0)
+    assert await rendered(sandbox, "x") == "x"
+
+
+async def test_a_process_that_does_not_answer_in_time_is_ended(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobbergate_applications.sandbox.WALL_SECONDS", 0.5)
+    (pid,) = children()
+    os.kill(pid, signal.SIGSTOP)
+    assert await refused_template(sandbox, "x") == WALL.replace("5", "0.5")
+    assert pid not in children()
+
+
+async def test_a_job_that_nobody_waits_for_any_more_is_ended(sandbox: Sandbox) -> None:
+    (pid,) = children()
+    job = asyncio.create_task(rendered(sandbox, BURN))
+    await until_busy(pid)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    assert pid not in children()
+    assert await rendered(sandbox, "x") == "x"
+
+
+async def until_busy(pid: int) -> None:
+    """Wait until the process computes."""
+    before = used_ticks(pid)
+    await until(lambda: used_ticks(pid) >= before + 2)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - nobody tells what another process does
+        await asyncio.sleep(0.01)
+
+
+def used_ticks(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+
+
+async def test_many_jobs_share_few_processes() -> None:
+    pool = Sandbox(2)
+    await pool.start()
+    texts = await asyncio.gather(*(rendered(pool, "{{ data.x }}", x=number) for number in range(50)))
+    assert texts == [str(number) for number in range(50)]
+    assert len(children()) == 2
+    await pool.close()
+    assert children() == []
+
+
+async def test_the_server_answers_while_a_hostile_template_burns(call: Call, served: Served) -> None:
+    _, application = await call("POST", "/jobbergate/applications", json={"application_name": "app"})
+    path = f"/jobbergate/applications/{application['id']}/upload/individually"
+    parts = {"source_file": "", "config_file": CONFIG, "template_files": BURN}
+    body = "".join(
+        f"--b\r\nContent-Disposition: form-data; name={name}; filename=main.j2\r\n\r\n{text}\r\n"
+        for name, text in parts.items()
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert await call("PATCH", path, data=body + "--b--", headers=headers) == (204, None)
+    sent = {"job_script_name": "js", "application_id": application["id"]}
+    burning = [asyncio.create_task(call("POST", "/jobbergate/job-scripts", json=sent)) for _ in range(3)]
+    for pid in children():
+        await until_busy(pid)
+    client = served.client()
+    for _ in range(5):
+        async with client.get("/jobbergate/health") as response:
+            assert response.status == 204
+    assert (await call("GET", "/jobbergate/applications"))[0] == 200
+    assert not any(job.done() for job in burning)
+    for status, reply in await asyncio.gather(*burning):
+        assert status == 422
+        assert reply["detail"] in {CPU, WALL}  # whatever comes first on a busy machine
+    assert len(children()) <= 2
+    assert await rendered(served.app[SANDBOX], "x") == "x"
