@@ -7,7 +7,7 @@ ARGS =
 VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
-CODE = core plugins tests typings
+CODE = core plugins examples tests typings
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile

@@ -114,7 +114,7 @@ class _Field(ma.fields.Field[Value], Generic[Value]):
     def make_error(self, key: str, **_: object) -> ma.ValidationError:
         """The wire's error for marshmallow's ``key``."""
         known = {"required": REQUIRED, "null": NULL}
-        return invalid(known[key] if key in known else self.problem)
+        return invalid(known.get(key) or self.problem)
 
 
 class Scalar(_Field[Value], ABC, Generic[Value]):
