@@ -4,177 +4,36 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import time
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 from aiohttp.test_utils import unused_port
+from processes import (
+    COMMAND,
+    OWNER,
+    PATIENCE,
+    Server,
+    developing,
+    environment,
+    get,
+    origin,
+    printed,
+    refused,
+    run,
+    total,
+)
 
 from jobbergate_server import __version__
-from jobbergate_server.settings import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from core.conftest import Site
-
-COMMAND = str(Path(sys.executable).with_name("jobbergate-server"))
-OWNER = "local-user@jobbergate.local"
-PATIENCE = 30
-"""Seconds after which a test gives up; far more than anything takes."""
-
-fetch = build_opener(ProxyHandler({})).open
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """The variables of a process: those of the tests without the settings of whoever runs them."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return inherited | {"no_proxy": "*", "NO_PROXY": "*"} | variables
-
-
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603 - the command under test
-        [COMMAND, *arguments],
-        cwd=folder,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
-def printed(folder: Path, *arguments: str, **variables: str) -> str:
-    """What the command prints when all is well."""
-    done = run(folder, *arguments, **variables)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def refused(folder: Path, *arguments: str, **variables: str) -> str:
-    """What the command says when it refuses."""
-    done = run(folder, *arguments, **variables)
-    assert (done.returncode, done.stdout) == (1, "")
-    return done.stderr
-
-
-class Server:
-    """A server that runs in a process group of its own."""
-
-    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
-        number = len(list(folder.glob("*.out")))
-        self.folder = folder
-        self._files = [folder / f"{number}.out", folder / f"{number}.err"]
-        with self._files[0].open("w") as out, self._files[1].open("w") as err:
-            self.process = subprocess.Popen(  # noqa: S603 - the command under test
-                [COMMAND, *arguments],
-                cwd=folder,
-                env=environment(**variables),
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-
-    @property
-    def output(self) -> str:
-        """What it has written to standard output."""
-        return self._files[0].read_text()
-
-    @property
-    def log(self) -> str:
-        """What it has written to standard error."""
-        return self._files[1].read_text()
-
-    @property
-    def workers(self) -> list[int]:
-        """The processes that it has started."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in children.read_text().split()]
-
-    def wait_for(self, condition: Callable[[], object]) -> None:
-        """Wait until ``condition`` holds; the server must go on all the while."""
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            assert self.process.poll() is None, f"it ended with {self.process.returncode}: {self.log}"
-            assert time.monotonic() < deadline, f"nothing happened: {self.output}\n{self.log}"
-            time.sleep(0.02)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send the signal and return the exit status."""
-        self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
-
-    def leaves_nobody_behind(self) -> bool:
-        """Whether all processes of the group end soon after the first."""
-        deadline = time.monotonic() + PATIENCE
-        while members(self.process.pid):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        return True
-
-
-def members(group: int) -> list[int]:
-    """The processes of the group that live; one that ended may wait long for an init that does not look after it."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, member_of, *_ = file.read_text().rpartition(")")[2].split()
-            if int(member_of) == group and state not in "ZX":
-                found.append(int(file.parent.name))
-    return found
-
-
-@contextmanager
-def running(folder: Path, *arguments: str, **variables: str) -> Iterator[Server]:
-    server = Server(folder, *arguments, **variables)
-    try:
-        yield server
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(server.process.pid, signal.SIGKILL)
-        server.process.wait(PATIENCE)
-
-
-@contextmanager
-def developing(folder: Path, *arguments: str, **variables: str) -> Iterator[Server]:
-    """A development server that has said everything that it says."""
-    with running(folder, "dev", "--port", "0", *arguments, **variables) as server:
-        server.wait_for(lambda: re.search(r"^Try it: .*\n", server.output, re.MULTILINE))
-        yield server
-
-
-def origin(server: Server) -> str:
-    found = re.search(r"^API documentation: (http://127\.0\.0\.1:\d+)/jobbergate/docs$", server.output, re.MULTILINE)
-    assert found is not None
-    return found[1]
-
-
-def get(url: str, token: str | None = None) -> tuple[int, bytes]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with fetch(Request(url, headers=headers), timeout=PATIENCE) as response:  # noqa: S310 - a URL of this test
-        return response.status, response.read()
-
-
-def answers(url: str) -> bool:
-    with suppress(OSError):
-        return get(f"{url}/jobbergate/health")[0] == 204
-    return False
-
-
-def total(url: str, token: str) -> int:
-    number: int = json.loads(get(f"{url}/jobbergate/job-scripts", token)[1])["pagination"]["total"]
-    return number
 
 
 def claims(token: str) -> dict[str, Any]:
@@ -374,75 +233,3 @@ def test_a_check_of_wrong_settings_names_every_key(tmp_path: Path) -> None:
 
 def test_a_settings_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert refused(tmp_path, "plugins", "--config", "a.toml") == "Error: a.toml: no such file\n"
-
-
-def serve_refused(folder: Path, *arguments: str, **variables: str) -> str:
-    """What `serve` says last when it cannot start, after the line that says where it listens."""
-    done = run(folder, "serve", *arguments, **{"JOBBERGATE_LOG__LEVEL": "ERROR"} | variables)
-    assert (done.returncode, done.stdout) == (1, "")
-    return done.stderr
-
-
-def test_a_server_needs_a_provider(tmp_path: Path) -> None:
-    assert serve_refused(tmp_path, "--port", "0") == "Error: oidc.issuer: must be set\n"
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_server_needs_a_schema_that_is_up_to_date(tmp_path: Path, workers: int) -> None:
-    text = serve_refused(
-        tmp_path, "--port", "0", "--workers", str(workers), JOBBERGATE_OIDC__ISSUER="https://idp.example.com"
-    )
-    assert "Error: The schema is behind: applications.0001_initial, " in text
-    assert "Run `jobbergate-server migrate`, or set database.migrate_on_start.\n" in text
-    assert text.endswith("Error: No worker could start.\n") is (workers > 1)
-
-
-def test_a_port_in_use_is_told(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        text = serve_refused(tmp_path, "--port", str(port), JOBBERGATE_OIDC__ISSUER="https://idp.example.com")
-    assert text == f"Error: server.host, server.port: 127.0.0.1:{port}: Address already in use\n"
-
-
-def test_a_server_serves_until_it_is_told_to_stop(dev: Server) -> None:
-    issuer = f"{origin(dev)}/oidc"
-    with running(dev.folder, "serve", "--port", "0", JOBBERGATE_OIDC__ISSUER=issuer) as server:
-        server.wait_for(lambda: "listening" in server.log)
-        found = re.search(r"listening +host=127\.0\.0\.1 port=(\d+)$", server.log, re.MULTILINE)
-        assert found is not None
-        url = f"http://127.0.0.1:{found[1]}"
-        server.wait_for(lambda: answers(url))
-        assert total(url, printed(dev.folder, "token").strip()) == 1
-        assert server.stop() == 0
-        assert server.output == ""
-        assert server.leaves_nobody_behind()
-
-
-def test_a_worker_that_is_killed_is_replaced_and_all_stop_together(dev: Server) -> None:
-    port = unused_port()
-    url = f"http://127.0.0.1:{port}"
-    arguments = ("serve", "--port", str(port), "--workers", "2")
-    with running(dev.folder, *arguments, JOBBERGATE_OIDC__ISSUER=f"{origin(dev)}/oidc") as server:
-        server.wait_for(lambda: answers(url))
-        first, second = server.workers
-        os.kill(first, signal.SIGKILL)
-        server.wait_for(lambda: first not in server.workers and len(server.workers) == 2)
-        assert second in server.workers
-        server.wait_for(lambda: "worker died and is replaced" in server.log)
-        token = printed(dev.folder, "token").strip()
-        os.kill(second, signal.SIGKILL)
-        server.wait_for(lambda: second not in server.workers and len(server.workers) == 2)
-        server.wait_for(lambda: answers(url))
-        assert total(url, token) == 1
-        assert server.stop() == 0
-        assert server.leaves_nobody_behind()
-
-
-@pytest.mark.parametrize("delay", [0, 0.01, 0.05, 0.2])
-def test_a_server_that_is_stopped_while_its_workers_start_leaves_nobody_behind(dev: Server, delay: float) -> None:
-    arguments = ("serve", "--port", "0", "--workers", "3")
-    with running(dev.folder, *arguments, JOBBERGATE_OIDC__ISSUER=f"{origin(dev)}/oidc") as server:
-        server.wait_for(lambda: server.workers)
-        time.sleep(delay)  # not a wait: the moment of the signal is what is tried
-        assert server.stop() == 0
-        assert server.leaves_nobody_behind()

@@ -68,11 +68,15 @@ class Mailbox:
         self.deliveries.append(Delivery(envelope.mail_from, envelope.rcpt_tos, mail, encrypted, user))
         return "250 OK"
 
-    @property
-    def mail(self) -> EmailMessage:
+    def only(self) -> EmailMessage:
         """The only mail that there is."""
         (delivery,) = self.deliveries
         return delivery.mail
+
+    def text(self) -> str:
+        """What the only mail says, whose lines end as the way there has wanted it."""
+        text: str = self.only().get_content()
+        return text.replace("\r\n", "\n")
 
 
 def accepting(login: tuple[str, str] | None) -> dict[str, object]:
@@ -110,7 +114,6 @@ def mail_server() -> MailServer:
             "loop": loop,
             "tls_context": starttls,
             "require_starttls": starttls is not None,
-            "auth_require_tls": starttls is not None,
             **accepting(login),
         }
         server = await loop.create_server(lambda: SMTP(mailbox, **options), HOST, 0, ssl=tls)
@@ -144,6 +147,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return file
+
+
+@pytest.fixture
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process trust the certificate, as an operator does that has one of the site's own."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
 
 @pytest.fixture

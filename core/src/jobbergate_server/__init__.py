@@ -8,6 +8,7 @@ from importlib.metadata import version
 __version__ = version("jobbergate-server")
 
 from jobbergate_server import fields
+from jobbergate_server.auth.identity import EMAIL_LENGTH
 from jobbergate_server.database import DATABASE, delete_row, emit, find, now
 from jobbergate_server.errors import (
     ApiError,
@@ -44,6 +45,7 @@ __all__ = [
     "AUTHENTICATED",
     "BODY",
     "DATABASE",
+    "EMAIL_LENGTH",
     "FILES",
     "FORM",
     "HEADERS",

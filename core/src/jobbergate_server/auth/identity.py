@@ -9,6 +9,8 @@ import email_validator
 from jobbergate_server.fields import is_storable
 
 CLIENT_ID_LENGTH = 255
+EMAIL_LENGTH = 320
+"""Characters that an e-mail address may have: 64 before the @ and 255 after it (RFC 3696, section 3)."""
 
 # Providers of clusters sign e-mails of networks that nobody else reaches, such as `jobbergate.local`. The library
 # refuses those names whatever its options are, and documents this list as the way to have them accepted.

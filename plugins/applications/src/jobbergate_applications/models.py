@@ -5,10 +5,9 @@ from enum import StrEnum
 from tortoise import Model, fields
 from tortoise.fields import OnDelete
 
-from jobbergate_server import FileField
+from jobbergate_server import EMAIL_LENGTH, FileField
 
 NAME_LENGTH = 255
-EMAIL_LENGTH = 320  # 64 characters before the @ and 255 after it: RFC 3696, section 3
 
 
 class Application(Model):

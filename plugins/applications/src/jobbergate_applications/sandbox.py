@@ -65,7 +65,6 @@ class Sandbox:
             raise Unprocessable(answer["refused"])
         return answer["result"]
 
-
     async def _worker(self) -> "_Worker":
         """One that has nothing to do; a new one in place of one that something else has ended."""
         while self._idle:

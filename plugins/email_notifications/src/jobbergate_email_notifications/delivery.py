@@ -9,6 +9,10 @@ import aiosmtplib
 from jobbergate_email_notifications.settings import EmailNotifications
 
 
+class NotDelivered(Exception):
+    """A mail that nobody can send; the text quotes nothing of it."""
+
+
 async def send(settings: EmailNotifications, mail: EmailMessage) -> None:
     """Hand the mail to the mail server.
 
@@ -38,6 +42,8 @@ async def send(settings: EmailNotifications, mail: EmailMessage) -> None:
 def reason(error: Exception) -> str:
     """Why a mail was not sent, in words that quote neither the mail nor what the server says, which may quote both."""
     match error:
+        case NotDelivered():
+            return str(error)
         case aiosmtplib.SMTPRecipientsRefused(recipients=[refused, *_]):
             return f"{type(refused).__name__} {refused.code}"
         case aiosmtplib.SMTPResponseException():

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import make_msgid
 from typing import Any
 
 import structlog
 
-from jobbergate_email_notifications.delivery import reason, send
-from jobbergate_email_notifications.settings import EmailNotifications
+from jobbergate_email_notifications.delivery import NotDelivered, reason, send
+from jobbergate_email_notifications.settings import EmailNotifications, address
 
 log = structlog.get_logger()
 
@@ -31,12 +30,15 @@ def rejection_mail(sender: str, rejection: Mapping[str, Any]) -> EmailMessage:
     """The mail to the owner.
 
     Raises:
-        Exception: The sender's or the owner's address is not one; the text quotes it.
+        NotDelivered: The owner has no e-mail address.
     """
+    try:
+        owner = address(rejection["owner_email"])
+    except ValueError:
+        raise NotDelivered("the owner's address is not an e-mail address") from None
     mail = EmailMessage()
-    # A text would be read as a list of addresses, and what is in it could name more than one.
-    mail["From"] = origin = Address(addr_spec=sender)
-    mail["To"] = Address(addr_spec=rejection["owner_email"])
+    mail["From"] = origin = address(sender)
+    mail["To"] = owner
     mail["Subject"] = f"Job Submission Rejected (id={rejection['id']})"
     mail["Date"] = datetime.now(UTC)
     # Without a domain, the library looks up this machine's in the DNS, and waits for it.

@@ -1,6 +1,7 @@
 """The settings of the plugin."""
 
 import re
+from email.headerregistry import Address
 from typing import Annotated, Literal
 
 import email_validator
@@ -15,11 +16,22 @@ def _host(text: str) -> str:
     return text
 
 
-def _address(text: str) -> str:
+def address(text: str) -> Address:
+    """The e-mail address in ``text``, which is one and no more, as it stands in a mail's header.
+
+    Raises:
+        ValueError: It is not one.
+    """
     try:
         email_validator.validate_email(text, check_deliverability=False, globally_deliverable=False)
     except email_validator.EmailNotValidError:
         raise ValueError("must be an e-mail address such as jobbergate@example.com") from None
+    user, _, domain = text.rpartition("@")
+    return Address(username=user, domain=domain)
+
+
+def _sender(text: str) -> str:
+    address(text)
     return text
 
 
@@ -36,7 +48,7 @@ class EmailNotifications(Section):
     """The name to log in with; unless set, there is no login."""
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
     """The password to log in with; set together with `user`."""
-    sender: Annotated[Annotated[str, AfterValidator(_address)] | None, Field(validate_default=True)] = None
+    sender: Annotated[Annotated[str, AfterValidator(_sender)] | None, Field(validate_default=True)] = None
     """The e-mail address that mails come from; required with `host`."""
     timeout: PositiveFloat = 10
     """Seconds in which the mail server must have taken a mail."""

@@ -5,8 +5,8 @@ from typing import Any
 from tortoise import Model, fields
 from tortoise.fields import OnDelete
 
-from jobbergate_applications.models import EMAIL_LENGTH, Application
-from jobbergate_server import FileField
+from jobbergate_applications.models import Application
+from jobbergate_server import EMAIL_LENGTH, FileField
 
 NAME_LENGTH = 255
 PATH_LENGTH = 1024

@@ -6,8 +6,8 @@ from typing import Any
 from tortoise import Model, fields
 from tortoise.fields import OnDelete
 
-from jobbergate_applications.models import EMAIL_LENGTH
 from jobbergate_job_scripts.models import JobScript
+from jobbergate_server import EMAIL_LENGTH
 
 NAME_LENGTH = 255
 

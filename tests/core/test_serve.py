@@ -1,0 +1,106 @@
+"""`serve` as a process of its own: when it refuses to start, how it ends, and how its workers are replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp.test_utils import unused_port
+from processes import (
+    Server,
+    answers,
+    developing,
+    origin,
+    printed,
+    run,
+    running,
+    total,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A development server with samples, which also is the provider of the servers in its folder."""
+    with developing(tmp_path_factory.mktemp("dev")) as server:
+        yield server
+
+
+def serve_refused(folder: Path, *arguments: str, **variables: str) -> str:
+    """What `serve` says last when it cannot start, after the line that says where it listens."""
+    done = run(folder, "serve", *arguments, **{"JOBBERGATE_LOG__LEVEL": "ERROR"} | variables)
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr
+
+
+def test_a_server_needs_a_provider(tmp_path: Path) -> None:
+    assert serve_refused(tmp_path, "--port", "0") == "Error: oidc.issuer: must be set\n"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_needs_a_schema_that_is_up_to_date(tmp_path: Path, workers: int) -> None:
+    text = serve_refused(
+        tmp_path, "--port", "0", "--workers", str(workers), JOBBERGATE_OIDC__ISSUER="https://idp.example.com"
+    )
+    assert "Error: The schema is behind: applications.0001_initial, " in text
+    assert "Run `jobbergate-server migrate`, or set database.migrate_on_start.\n" in text
+    assert text.endswith("Error: No worker could start.\n") is (workers > 1)
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = serve_refused(tmp_path, "--port", str(port), JOBBERGATE_OIDC__ISSUER="https://idp.example.com")
+    assert text == f"Error: server.host, server.port: 127.0.0.1:{port}: Address already in use\n"
+
+
+def test_a_server_serves_until_it_is_told_to_stop(dev: Server) -> None:
+    issuer = f"{origin(dev)}/oidc"
+    with running(dev.folder, "serve", "--port", "0", JOBBERGATE_OIDC__ISSUER=issuer) as server:
+        server.wait_for(lambda: "listening" in server.log)
+        found = re.search(r"listening +host=127\.0\.0\.1 port=(\d+)$", server.log, re.MULTILINE)
+        assert found is not None
+        url = f"http://127.0.0.1:{found[1]}"
+        server.wait_for(lambda: answers(url))
+        assert total(url, printed(dev.folder, "token").strip()) == 1
+        assert server.stop() == 0
+        assert server.output == ""
+        assert server.leaves_nobody_behind()
+
+
+def test_a_worker_that_is_killed_is_replaced_and_all_stop_together(dev: Server) -> None:
+    port = unused_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ("serve", "--port", str(port), "--workers", "2")
+    with running(dev.folder, *arguments, JOBBERGATE_OIDC__ISSUER=f"{origin(dev)}/oidc") as server:
+        server.wait_for(lambda: answers(url))
+        first, second = server.workers
+        os.kill(first, signal.SIGKILL)
+        server.wait_for(lambda: first not in server.workers and len(server.workers) == 2)
+        assert second in server.workers
+        server.wait_for(lambda: "worker died and is replaced" in server.log)
+        token = printed(dev.folder, "token").strip()
+        os.kill(second, signal.SIGKILL)
+        server.wait_for(lambda: second not in server.workers and len(server.workers) == 2)
+        server.wait_for(lambda: answers(url))
+        assert total(url, token) == 1
+        assert server.stop() == 0
+        assert server.leaves_nobody_behind()
+
+
+@pytest.mark.parametrize("delay", [0, 0.01, 0.05, 0.2])
+def test_a_server_that_is_stopped_while_its_workers_start_leaves_nobody_behind(dev: Server, delay: float) -> None:
+    arguments = ("serve", "--port", "0", "--workers", "3")
+    with running(dev.folder, *arguments, JOBBERGATE_OIDC__ISSUER=f"{origin(dev)}/oidc") as server:
+        server.wait_for(lambda: server.workers)
+        time.sleep(delay)  # not a wait: the moment of the signal is what is tried
+        assert server.stop() == 0
+        assert server.leaves_nobody_behind()
