@@ -354,5 +354,5 @@ async def test_an_added_line_is_one_line(render: Render, param: str) -> None:
 async def test_an_added_line_holds_text_that_can_be_stored(call: Call, app: int) -> None:
     for param in ("a\0b", "\ud800"):
         sent = {"job_script_name": "js", "application_id": app, "sbatch_params": [param]}
-        status, reply = await call("POST", SCRIPTS, data=json.dumps(sent))
+        status, reply = await call("POST", SCRIPTS, json=sent)
         assert (status, reply["detail"][0]["loc"]) == (422, ["body", "sbatch_params", 0])

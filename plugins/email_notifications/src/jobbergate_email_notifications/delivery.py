@@ -17,7 +17,8 @@ async def send(settings: EmailNotifications, mail: EmailMessage) -> None:
     """Hand the mail to the mail server.
 
     Raises:
-        Exception: It has not taken the mail within the time that it has for that, or not at all.
+        NotDelivered: It has not taken the mail within the time that it has for that.
+        Exception: It has not taken the mail; the text may quote it, or the login.
     """
     client = aiosmtplib.SMTP(
         hostname=settings.host,
@@ -26,15 +27,17 @@ async def send(settings: EmailNotifications, mail: EmailMessage) -> None:
         start_tls=settings.tls == "starttls",
         username=settings.user,
         password=settings.password.get_secret_value() if settings.password else None,
-        timeout=settings.timeout,
+        timeout=None,
     )
-    # Not `async with client`: leaving it takes leave of the server, also of one that has stopped to answer.
+    # Not `async with client`, which takes leave even of a server that has stopped to answer, and waits for its reply.
     try:
         async with asyncio.timeout(settings.timeout):
             await client.connect()
             await client.send_message(mail)
-        with suppress(aiosmtplib.SMTPException):
-            await client.quit()
+        with suppress(aiosmtplib.SMTPException, OSError):
+            await client.quit(timeout=settings.timeout)
+    except TimeoutError:
+        raise NotDelivered(f"the mail server took longer than {settings.timeout:g} seconds") from None
     finally:
         client.close()
 
