@@ -113,6 +113,12 @@ def basic(credentials: str) -> dict[str, str]:
     return {"Authorization": "Basic " + b64encode(credentials.encode()).decode()}
 
 
+@pytest.fixture(scope="module")
+def issuer_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the issuer keeps its key; making one takes longer than a test."""
+    return tmp_path_factory.mktemp("issuer")
+
+
 @pytest.fixture
 async def site(issuer_directory: Path) -> AsyncIterator[Site]:
     port = unused_port()

@@ -18,6 +18,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
+from joserfc.jwk import RSAKey
 
 from jobbergate_server.contributions import CONTRIBUTIONS, collect, permission_names, tortoise_apps
 from jobbergate_server.database import Database
@@ -141,13 +142,13 @@ async def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="session")
-def issuer_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the issuer of the tests keeps its key."""
-    return tmp_path_factory.mktemp("issuer")
+def issuer_key() -> RSAKey:
+    """The key that the issuers of the tests sign with; making or reading one takes longer than most tests."""
+    return RSAKey.generate_key()
 
 
 @pytest.fixture
-async def make_app(database_url: str, issuer_directory: Path, tmp_path: Path) -> AsyncIterator[MakeApp]:
+async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> AsyncIterator[MakeApp]:
     """Start a server; keyword arguments are settings, such as ``limits={"max_page_size": 2}``.
 
     It has the plugins of this environment, or those of ``installed`` instead, whose tables it makes by itself.
@@ -156,7 +157,7 @@ async def make_app(database_url: str, issuer_directory: Path, tmp_path: Path) ->
 
     async def make(*, installed: Iterable[Plugin] | None = None, **settings: dict[str, object]) -> Served:
         port = unused_port()
-        issuer = Issuer.open(issuer_directory, f"http://127.0.0.1:{port}{ISSUER_PATH}")
+        issuer = Issuer(issuer_key, f"http://127.0.0.1:{port}{ISSUER_PATH}")
         loaded = _settings(database_url, files={"url": f"file:///{tmp_path}/files"}, **settings)
         server = TestServer(build(loaded, issuer, samples=False, installed=installed), port=port)
         await server.start_server(access_log=None)

@@ -21,16 +21,11 @@ POOL_SIZE = 2
 
 
 class Sandbox:
-    """The pool; at most ``size`` jobs run at a time, the others wait."""
+    """The pool; at most ``size`` jobs run at a time, the others wait. Processes are started when they are first needed."""
 
     def __init__(self, size: int = POOL_SIZE) -> None:
         self._places = asyncio.Semaphore(size)
         self._idle: list[_Worker] = []
-        self._size = size
-
-    async def start(self) -> None:
-        """Start the processes, so that the first user need not wait for one."""
-        self._idle = list(await asyncio.gather(*(_Worker.start() for _ in range(self._size))))
 
     async def close(self) -> None:
         """End the processes."""
