@@ -8,9 +8,10 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
@@ -24,19 +25,25 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig
 
 PROBE = "probe"
+DIGEST_LENGTH = 64
 GRACE = timedelta(days=1)
 """How long an object that no row points to is kept: a request may be about to point to it."""
 CACHED_FILE = 64 * 1024
 CACHED_TOTAL = 16 * 1024 * 1024
+THREADS = 32
+"""How many files are read or written at the same time."""
 S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 """The variables that name another S3 service than Amazon's."""
+
+
+Result = TypeVar("Result")
 
 
 class FileField(fields.CharField[str]):
     """A column that points to a stored file, by the digest that `Files.put` returns."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
-        super().__init__(**{**options, "max_length": 64})
+        super().__init__(**{**options, "max_length": DIGEST_LENGTH})
 
 
 class Files:
@@ -47,6 +54,7 @@ class Files:
         self._url = config.url.get_secret_value()
         self._store: ObjectStore | None = None
         self._cache = _Cache(CACHED_TOTAL)
+        self._threads = ThreadPoolExecutor(THREADS, "files")
 
     @property
     def store(self) -> ObjectStore:
@@ -63,7 +71,7 @@ class Files:
         """Store ``content`` and return its digest, by which it is found again."""
         digest = sha256(content).hexdigest()
         # Written also when it is there already: an old object that nothing points to may be about to be removed.
-        await obstore.put_async(self.store, _key(digest), content)
+        await self._run(obstore.put, self.store, _key(digest), content)
         self._cache.add(digest, content)
         return digest
 
@@ -75,8 +83,7 @@ class Files:
         """
         if (content := self._cache.get(digest)) is not None:
             return content
-        result = await obstore.get_async(self.store, _key(digest))
-        content = bytes(await result.bytes_async())
+        content = await self._run(_read, self.store, _key(digest))
         self._cache.add(digest, content)
         return content
 
@@ -93,18 +100,13 @@ class Files:
     async def prune(self, used: Callable[[], Awaitable[set[str]]], grace: timedelta = GRACE) -> list[str]:
         """Remove the objects that are older than ``grace`` and not among the ``used`` digests, and name them."""
         limit = datetime.now(UTC) - grace
-        old = set()
-        async for page in obstore.list(self.store):
-            for item in page:
-                digest = item["path"].rpartition("/")[2]
-                if item["path"] == _key(digest) and item["last_modified"] <= limit:
-                    old.add(digest)
+        old = await self._run(_older, self.store, limit)
         removed = []
         # What is used is asked for after the list is made, so that no row is missed that was added meanwhile.
         for digest in sorted(old - await used()):
-            found = await obstore.head_async(self.store, _key(digest))
+            found = await self._run(obstore.head, self.store, _key(digest))
             if found["last_modified"] <= limit:
-                await obstore.delete_async(self.store, _key(digest))
+                await self._run(obstore.delete, self.store, _key(digest))
                 removed.append(digest)
         return removed
 
@@ -114,7 +116,11 @@ class Files:
         Raises:
             Exception: Whatever the store raises when it cannot be reached or written to.
         """
-        await obstore.put_async(self.store, PROBE, b"")
+        await self._run(obstore.put, self.store, PROBE, b"")
+
+    async def _run(self, action: Callable[..., Result], *arguments: object) -> Result:
+        # Not with obstore's own coroutines: one that has just ended can abort the process when it exits at that moment.
+        return await asyncio.get_running_loop().run_in_executor(self._threads, action, *arguments)
 
 
 class _Cache:
@@ -156,6 +162,17 @@ FILES: web.AppKey[Files] = web.AppKey("files", Files)
 def _key(digest: str) -> str:
     # Two levels, because a directory of a million files is slow on some file systems.
     return f"{digest[:2]}/{digest}"
+
+
+def _read(store: ObjectStore, key: str) -> bytes:
+    return bytes(obstore.get(store, key).bytes())
+
+
+def _older(store: ObjectStore, limit: datetime) -> set[str]:
+    """The digests of the objects that were written before ``limit``."""
+    items = (item for page in obstore.list(store) for item in page)
+    found = {item["path"].rpartition("/")[2] for item in items if item["last_modified"] <= limit}
+    return {digest for digest in found if len(digest) == DIGEST_LENGTH}
 
 
 def _open(url: str) -> ObjectStore:

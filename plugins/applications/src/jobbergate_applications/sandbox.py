@@ -21,7 +21,7 @@ POOL_SIZE = 2
 
 
 class Sandbox:
-    """The pool; at most ``size`` jobs run at a time, the others wait. Processes are started when they are first needed."""
+    """The pool: at most ``size`` jobs run at a time, each in a process that is started when it is first needed."""
 
     def __init__(self, size: int = POOL_SIZE) -> None:
         self._places = asyncio.Semaphore(size)
