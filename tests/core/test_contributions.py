@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobbergate_server import PUBLIC, Permission, Route
+from jobbergate_server.app import create_app
 from jobbergate_server.contributions import Contribution, collect, permission_names, tortoise_apps
 from jobbergate_server.plugins import Plugins, StartError, State, discover
 from jobbergate_server.settings import load_settings
@@ -272,3 +273,11 @@ def test_a_route_says_what_a_token_must_allow() -> None:
 
 def test_the_shape_of_a_route_leaves_out_the_names_of_its_parameters() -> None:
     assert Route("GET", "/{id}/files/{path:.+}", handler, permission=PUBLIC).shape == "/{}/files/{}"
+
+
+def test_a_server_whose_plugins_have_no_tables_does_not_start() -> None:
+    disabled = ["applications", "email-notifications", "job-scripts", "job-submissions"]
+    settings = load_settings(None, oidc={"issuer": "https://login.example.com"}, plugins={"disabled": disabled})
+    with pytest.raises(StartError) as refused:
+        create_app(settings)
+    assert str(refused.value) == "No active plugin has tables, so there is nothing to serve."

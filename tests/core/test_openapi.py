@@ -1,26 +1,22 @@
 """The API document: valid, the same every time, complete for every operation, and true of what the server answers."""
 
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import orjson
 import pytest
-from aiohttp import FormData, web
-from aiohttp_apispec import docs, form_schema, headers_schema, json_schema, response_schema
-from openapi_schema_validator import OAS31Validator
-from openapi_schema_validator import validate as validate_value
+from aiohttp import FormData
+from documents import check, resolved
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator import validate as validate_document
 
-from jobbergate_server import AUTHENTICATED, PUBLIC, Permission, Route, Schema, __version__, fields
+from jobbergate_server import PUBLIC, Permission, __version__
 from jobbergate_server.app import create_app
-from jobbergate_server.contributions import Contribution, collect
+from jobbergate_server.contributions import collect
 from jobbergate_server.openapi import DOCUMENT, build_document
-from jobbergate_server.plugins import Plugin, Plugins, discover
+from jobbergate_server.plugins import Plugins, discover
 from jobbergate_server.settings import load_settings
 from jobbergate_server.testing import Client, Served
-from jobbergate_server.uploads import File
 
 SETTINGS = load_settings(oidc={"issuer": "http://127.0.0.1:8000/oidc"})
 CONTRIBUTIONS = collect(Plugins(discover(), SETTINGS.plugins), SETTINGS)
@@ -38,21 +34,6 @@ OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
 LISTS = ["/applications", "/job-scripts", "/job-submissions"]
 
 every_operation = pytest.mark.parametrize(("method", "path"), list(OPERATIONS), ids=str)
-
-
-def resolved(document: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
-    """What ``value`` is, or what it refers to."""
-    while "$ref" in value:
-        found: Any = document
-        for key in value["$ref"].removeprefix("#/").split("/"):
-            found = found[key]
-        value = found
-    return value
-
-
-def check(value: object, schema: dict[str, Any], document: dict[str, Any] = DOCUMENT_OF_ALL) -> None:
-    """Validate ``value`` against a schema of the document."""
-    validate_value(value, schema | {"components": document["components"]}, cls=OAS31Validator)
 
 
 def contents(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
@@ -90,14 +71,6 @@ def form(field: str, **files: str) -> FormData:
     for name, text in files.items():
         data.add_field(field, text, filename=name.replace("__", "."), content_type="text/plain")
     return data
-
-
-def documented(*routes: Route, slug: str = "shelf", module: ModuleType | None = None) -> dict[str, Any]:
-    """The document of a plugin with these routes, which is valid."""
-    plugin = Plugin(slug, module or ModuleType("shelf", "Books on a shelf.\n\nAnd more."), slug, "1", prefix=f"/{slug}")
-    document = build_document([Contribution(plugin, routes=list(routes))], "1")
-    validate_document(document, cls=OpenAPIV31SpecValidator)
-    return document
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:
@@ -264,14 +237,14 @@ def test_every_example_is_valid() -> None:
     for operation, status, content_type, content in contents(DOCUMENT_OF_ALL):
         if "example" in content:
             assert content_type == "application/json", (operation, status)
-            check(content["example"], content["schema"])
+            check(content["example"], content["schema"], DOCUMENT_OF_ALL)
             checked += 1
     for schema in schemas(DOCUMENT_OF_ALL):
         for example in schema.get("examples", []):
-            check(example, schema)
+            check(example, schema, DOCUMENT_OF_ALL)
             checked += 1
         if "default" in schema:
-            check(schema["default"], schema)
+            check(schema["default"], schema, DOCUMENT_OF_ALL)
     assert checked > len(OPERATIONS)
 
 
@@ -282,109 +255,6 @@ def test_every_json_body_has_an_example() -> None:
         if content_type == "application/json" and "example" not in content
     ]
     assert without == [("get /openapi.json", "200")]
-
-
-class BookSchema(Schema):
-    """A book."""
-
-    title = fields.Text(required=True, example="Moby Dick")
-    lent_to = fields.Text(required=True, allow_none=True)
-
-
-class ScanSchema(Schema):
-    """A book's pages."""
-
-    pages = fields.List(File(), required=True, description="The pages.")
-    cover = File()
-
-
-class ScanHeadersSchema(Schema):
-    """The headers of a scan."""
-
-    length = fields.Integer(data_key="Content-Length")
-    scanner = fields.Text(data_key="X-Scanner")
-
-
-async def plain(_: web.Request) -> None:
-    """Do nothing.
-
-    At all.
-    """
-
-
-def test_a_handler_without_decorators_is_documented_by_its_docstring() -> None:
-    document = documented(Route("GET", "/{shelf}/books", plain, permission=AUTHENTICATED, status=204))
-    assert document["tags"] == [{"name": "shelf", "description": "Books on a shelf."}]
-    operation = document["paths"]["/shelf/{shelf}/books"]["get"]
-    assert operation["operationId"] == "plain"
-    assert operation["summary"] == "Do nothing"
-    assert operation["description"] == "At all.\n\nEveryone who holds a valid token."
-    assert operation["parameters"] == [{"in": "path", "name": "shelf", "required": True, "schema": {"type": "string"}}]
-    assert list(operation["responses"]) == ["204", "401", "403", "404"]
-    assert operation["responses"]["204"] == {"description": "No Content"}
-
-
-def test_an_answer_without_a_value_is_null_where_its_status_has_a_body() -> None:
-    document = documented(Route("POST", "/plain", plain, permission=PUBLIC, status=201))
-    content = document["paths"]["/shelf/plain"]["post"]["responses"]["201"]["content"]
-    assert content == {"application/json": {"schema": {"type": "null"}, "example": None}}
-
-
-def test_a_list_of_things_has_an_example_with_one() -> None:
-    @response_schema(BookSchema(many=True))
-    async def list_books(_: web.Request) -> list[object]:
-        """List the books."""
-        return []
-
-    document = documented(Route("GET", "", list_books, permission=PUBLIC))
-    content = document["paths"]["/shelf"]["get"]["responses"]["200"]["content"]["application/json"]
-    assert content["schema"] == {"type": "array", "items": {"$ref": "#/components/schemas/Book"}}
-    assert content["example"] == [{"title": "Moby Dick", "lent_to": None}]
-
-
-def test_a_declared_error_has_the_shape_of_all_errors() -> None:
-    @docs(responses={"409": {"description": "The book is lent."}})
-    @json_schema(BookSchema)
-    @response_schema(BookSchema, 201)
-    async def add_book(_: web.Request) -> None:
-        """Add a book."""
-
-    book = {"title": "Moby Dick", "lent_to": None}
-    document = documented(Route("POST", "", add_book, permission=PUBLIC, status=201))
-    operation = document["paths"]["/shelf"]["post"]
-    assert list(operation["responses"]) == ["201", "400", "409", "413", "422"]
-    conflict = operation["responses"]["409"]
-    assert conflict["description"] == "The book is lent."
-    check({"detail": "Lent."}, conflict["content"]["application/json"]["schema"], document)
-    assert operation["requestBody"]["content"]["application/json"]["example"] == book
-    assert operation["responses"]["201"]["content"]["application/json"]["example"] == book
-
-
-def test_a_form_with_files_is_multipart_and_a_client_need_not_tell_its_length() -> None:
-    @headers_schema(ScanHeadersSchema)
-    @form_schema(ScanSchema)
-    async def scan_book(_: web.Request) -> None:
-        """Scan a book."""
-
-    document = documented(Route("POST", "/scan", scan_book, permission=PUBLIC, status=204))
-    operation = document["paths"]["/shelf/scan"]["post"]
-    assert [parameter["name"] for parameter in operation["parameters"]] == ["X-Scanner"]
-    content = operation["requestBody"]["content"]
-    assert list(content) == ["multipart/form-data"]
-    properties = resolved(document, content["multipart/form-data"]["schema"])["properties"]
-    assert properties["cover"] == {"type": "string", "contentMediaType": "application/octet-stream"}
-    assert properties["pages"]["items"] == properties["cover"]
-
-
-def test_schemas_of_one_name_stay_apart() -> None:
-    @json_schema(BookSchema)
-    @response_schema(Schema.from_dict({"isbn": fields.Text(required=True, example="0-14-310595-2")}, name="BookSchema"))
-    async def identify_book(_: web.Request) -> None:
-        """Find a book's number."""
-
-    document = documented(Route("POST", "/identify", identify_book, permission=PUBLIC))
-    first, second = sorted(document["components"]["schemas"].keys() - {"Problem"})
-    assert (first, second.rpartition(".")[2]) == ("Book", "Book")
 
 
 async def test_what_the_server_answers_is_what_the_document_says(api: Client, served: Served) -> None:
@@ -411,7 +281,7 @@ async def test_what_the_server_answers_is_what_the_document_says(api: Client, se
         if response.content_type != "application/json":
             return None
         answer = orjson.loads(body)
-        check(answer, content["schema"])
+        check(answer, content["schema"], DOCUMENT_OF_ALL)
         return answer
 
     for path, status in (("/health", 204), ("/ready", 200), ("/plugins", 200), ("/openapi.json", 200), ("/docs", 200)):

@@ -63,6 +63,13 @@ async def test_a_handler_that_raises_rolls_back(client: Client) -> None:
     assert await notes(client) == []
 
 
+async def test_a_row_that_contradicts_another_one_is_a_conflict(client: Client) -> None:
+    async with client.post(f"{NOTES}/twice") as response:
+        assert response.status == 409
+        assert await response.json() == {"detail": "The request contradicts a row that is stored already."}
+    assert await notes(client) == []
+
+
 async def test_what_cannot_be_committed_is_no_success(client: Client) -> None:
     for _ in range(7):
         async with client.post(f"{NOTES}/break") as response:

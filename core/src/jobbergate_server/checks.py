@@ -20,10 +20,10 @@ async def run_checks(config: Path | None) -> dict[str, str]:
     try:
         settings = load_settings(config)
         configure_logging(settings.log)
-        contributions = collect(Plugins(discover(), settings.plugins), settings)
+        apps = tortoise_apps(collect(Plugins(discover(), settings.plugins), settings))
     except (SettingsError, StartError) as error:
         return {"settings": str(error)}
-    database = Database(settings.database, tortoise_apps(contributions))
+    database = Database(settings.database, apps)
     results = {"settings": OK}
     async with database.connected():
         results |= await check_storage(database)

@@ -63,8 +63,15 @@ CONTRIBUTIONS: web.AppKey[list[Contribution]] = web.AppKey("contributions", list
 
 
 def tortoise_apps(contributions: Iterable[Contribution]) -> dict[str, dict[str, Any]]:
-    """Tortoise's description of the models of all plugins, by label."""
-    return {contribution.plugin.label: contribution.app for contribution in contributions if contribution.models}
+    """Tortoise's description of the models of all plugins, by label.
+
+    Raises:
+        StartError: There are none, which is nothing that Tortoise could connect to.
+    """
+    apps = {contribution.plugin.label: contribution.app for contribution in contributions if contribution.models}
+    if not apps:
+        raise StartError("No active plugin has tables, so there is nothing to serve.")
+    return apps
 
 
 def permission_names(contributions: Iterable[Contribution]) -> list[str]:

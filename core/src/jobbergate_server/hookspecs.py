@@ -68,7 +68,11 @@ def lifespan(context: PluginContext) -> AbstractAsyncContextManager[Mapping[web.
 
 @hookspec
 def on_event(event: Event, context: PluginContext) -> Awaitable[None]:  # type: ignore[empty-body]
-    """React to what a request has done, after its commit; a failure is logged and changes nothing for the request."""
+    """React to what a request has done, after its commit; a failure is logged and changes nothing for the request.
+
+    A plugin reacts to ten events at a time; the others wait. A reaction that goes on for long after the server was
+    asked to stop is cancelled.
+    """
 
 
 @hookspec

@@ -14,11 +14,18 @@ from aiohttp import web
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
+from jobbergate_server.auth.oidc import Provider
+from jobbergate_server.auth.tokens import TokenVerifier
+from jobbergate_server.settings import Oidc
+
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from joserfc.jwk import Key
     from pytest_aiohttp.plugin import AiohttpServer
 
 NOW = 1_800_000_000
+LEEWAY = 10
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "Ed25519"}
 
 
@@ -134,3 +141,14 @@ def clock() -> Clock:
 def today() -> Clock:
     """Moves the dates of tokens (`time.time` in the product)."""
     return Clock()
+
+
+@pytest.fixture
+async def provider(local: LocalProvider, clock: Clock) -> AsyncIterator[Provider]:
+    async with Provider(local.url, clock=clock) as provider:
+        yield provider
+
+
+@pytest.fixture
+def verifier(local: LocalProvider, provider: Provider, today: Clock) -> TokenVerifier:
+    return TokenVerifier(provider, Oidc(issuer=local.url, leeway=LEEWAY), clock=today)
