@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from wire import APPLICATION_KEYS as KEYS
 
 if TYPE_CHECKING:
     from applications.conftest import Add
@@ -13,17 +14,6 @@ if TYPE_CHECKING:
     from jobbergate_server.testing import Client, Served
 
 URL = "/jobbergate/applications"
-KEYS = [
-    "id",
-    "created_at",
-    "updated_at",
-    "application_name",
-    "application_identifier",
-    "application_description",
-    "application_owner_email",
-    "application_uploaded",
-    "is_archived",
-]
 
 
 async def names(call: Call, client: Client | None = None, **params: object) -> list[str]:

@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from wire import APPLICATION_KEYS as KEYS
+from wire import IMPOSSIBLE_IDS, NOT_STORABLE, NULL, too_long, wrong
 
 if TYPE_CHECKING:
     from applications.conftest import Add
@@ -14,33 +16,7 @@ if TYPE_CHECKING:
     from jobbergate_server.testing import Served
 
 URL = "/jobbergate/applications"
-KEYS = [
-    "id",
-    "created_at",
-    "updated_at",
-    "application_name",
-    "application_identifier",
-    "application_description",
-    "application_owner_email",
-    "application_uploaded",
-    "is_archived",
-]
 FILE_KEYS = ["application_config", "application_source_file", "application_templates"]
-NULL = ("none is not an allowed value", "type_error.none.not_allowed")
-NOT_STORABLE = ("text must not contain NUL characters or lone surrogates", "value_error")
-IMPOSSIBLE_IDS = [0, -1, 2**31 - 1, 2**31, -(2**31) - 1, 2**63, 10**30]
-
-
-def wrong(name: str, msg: str, kind: str, **ctx: object) -> tuple[int, dict[str, object]]:
-    """The answer to a body with one error."""
-    entry = {"loc": ["body", name], "msg": msg, "type": kind, **({"ctx": ctx} if ctx else {})}
-    return 422, {"detail": [entry]}
-
-
-def too_long(name: str, limit: int) -> tuple[int, dict[str, object]]:
-    """The answer to a body with an over-long text."""
-    msg = f"ensure this value has at most {limit} characters"
-    return wrong(name, msg, "value_error.any_str.max_length", limit_value=limit)
 
 
 def not_owner(me: str | None, row: dict[str, Any]) -> tuple[int, dict[str, str]]:

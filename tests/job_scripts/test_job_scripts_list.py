@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from wire import JOB_SCRIPT_KEYS as KEYS
 
 if TYPE_CHECKING:
     from conftest import Call
@@ -13,18 +14,6 @@ if TYPE_CHECKING:
     from jobbergate_server.testing import Client, Served
 
 URL = "/jobbergate/job-scripts"
-KEYS = [
-    "id",
-    "created_at",
-    "updated_at",
-    "job_script_name",
-    "job_script_description",
-    "job_script_files",
-    "job_script_owner_email",
-    "application_name",
-    "application_id",
-    "is_archived",
-]
 SORTABLE = "['id', 'job_script_name', 'job_script_owner_email', 'application_id', 'created_at', 'updated_at']"
 
 

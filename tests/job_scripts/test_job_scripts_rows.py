@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from wire import IMPOSSIBLE_IDS, NOT_STORABLE, NULL
+from wire import JOB_SCRIPT_KEYS as KEYS
 
 from jobbergate_applications.models import Application
 from jobbergate_job_scripts.models import JobScript
@@ -18,23 +20,8 @@ if TYPE_CHECKING:
 
 URL = "/jobbergate/job-scripts"
 APPLICATIONS = "/jobbergate/applications"
-KEYS = [
-    "id",
-    "created_at",
-    "updated_at",
-    "job_script_name",
-    "job_script_description",
-    "job_script_files",
-    "job_script_owner_email",
-    "application_name",
-    "application_id",
-    "is_archived",
-]
 FILES = {"main_file_path": "main.sh", "files": {"main.sh": "#!/bin/bash\nhostname\n"}}
-NULL = ("none is not an allowed value", "type_error.none.not_allowed")
 NOT_TEXT = ("str type expected", "type_error.str")
-NOT_STORABLE = ("text must not contain NUL characters or lone surrogates", "value_error")
-IMPOSSIBLE_IDS = [0, -1, 2**31 - 1, 2**31, -(2**31) - 1, 2**63, 10**30]
 
 
 def wrong(msg: str, kind: str, *loc: str | int, **ctx: object) -> tuple[int, dict[str, object]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from wire import IMPOSSIBLE_IDS, NOT_STORABLE, NULL, too_long, wrong
 
 if TYPE_CHECKING:
     from conftest import Call
@@ -32,21 +33,6 @@ KEYS = [
 ]
 STATUSES = ["CREATED", "SUBMITTED", "COMPLETED", "FAILED", "UNKNOWN", "REJECTED"]
 PERMITTED = "'CREATED', 'SUBMITTED', 'COMPLETED', 'FAILED', 'UNKNOWN', 'REJECTED'"
-NULL = ("none is not an allowed value", "type_error.none.not_allowed")
-NOT_STORABLE = ("text must not contain NUL characters or lone surrogates", "value_error")
-IMPOSSIBLE_IDS = [0, -1, 2**31 - 1, 2**31, -(2**31) - 1, 2**63, 10**30]
-
-
-def wrong(name: str, msg: str, kind: str, **ctx: object) -> tuple[int, dict[str, object]]:
-    """The answer to a body with one error."""
-    entry = {"loc": ["body", name], "msg": msg, "type": kind, **({"ctx": ctx} if ctx else {})}
-    return 422, {"detail": [entry]}
-
-
-def too_long(name: str, limit: int) -> tuple[int, dict[str, object]]:
-    """The answer to a body with an over-long text."""
-    msg = f"ensure this value has at most {limit} characters"
-    return wrong(name, msg, "value_error.any_str.max_length", limit_value=limit)
 
 
 async def read(call: Call, row: dict[str, Any]) -> dict[str, Any]:

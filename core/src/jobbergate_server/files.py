@@ -69,9 +69,7 @@ class Files:
 
     async def put(self, content: bytes) -> str:
         """Store ``content`` and return its digest, by which it is found again."""
-        digest = sha256(content).hexdigest()
-        # Written also when it is there already: an old object that nothing points to may be about to be removed.
-        await self._run(obstore.put, self.store, _key(digest), content)
+        digest = await self._run(_write, self.store, content)
         self._cache.add(digest, content)
         return digest
 
@@ -162,6 +160,13 @@ FILES: web.AppKey[Files] = web.AppKey("files", Files)
 def _key(digest: str) -> str:
     # Two levels, because a directory of a million files is slow on some file systems.
     return f"{digest[:2]}/{digest}"
+
+
+def _write(store: ObjectStore, content: bytes) -> str:
+    digest = sha256(content).hexdigest()
+    # Written also when it is there already: an old object that nothing points to may be about to be removed.
+    obstore.put(store, _key(digest), content)
+    return digest
 
 
 def _read(store: ObjectStore, key: str) -> bytes:

@@ -1,5 +1,6 @@
 """Bringing the schema up to date, once, however many processes try at the same time."""
 
+import asyncio
 import fcntl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,8 @@ ADVISORY_LOCK = 7_310_235
 async def migrate(database: Database) -> list[str]:
     """Apply the migrations that are missing, in the order of the plugins, and name them (`applications.0001_initial`).
 
-    All of them are applied in one transaction under one lock, or none is.
+    One lock holds all others off. On PostgreSQL all of them are applied in one transaction, or none is; on SQLite each
+    has a transaction of its own.
     """
     applied: list[str] = []
 
@@ -63,5 +65,5 @@ async def _locked(database: Database) -> AsyncIterator[BaseDBAsyncClient]:
         path = settings.path_of(database.url)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_name(f"{path.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
             yield database.client

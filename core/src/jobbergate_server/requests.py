@@ -5,8 +5,8 @@ because the wire wants the token judged before a body is read, and the errors of
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import marshmallow as ma
 from aiohttp import web
@@ -15,9 +15,6 @@ from multidict import MultiDict
 from jobbergate_server.errors import BadRequest, InvalidRequest, Problem, Unauthorized
 from jobbergate_server.fields import NOT_MAPPING, REQUIRED, entries
 from jobbergate_server.uploads import UNREADABLE, Upload, read_form
-
-if TYPE_CHECKING:
-    from jobbergate_server.routing import RequestSchema
 
 BODY = web.RequestKey("body", dict[str, Any])
 QUERY = web.RequestKey("query", dict[str, Any])
@@ -113,7 +110,7 @@ def _by_schema(form: MultiDict[str | Upload], schema: ma.Schema) -> dict[str, ob
     return {name: form.getall(name) if name in lists else form.getall(name)[-1] for name in form}
 
 
-async def parse_request(request: web.Request, schemas: Sequence["RequestSchema"]) -> None:
+async def parse_request(request: web.Request, schemas: Mapping[str, ma.Schema]) -> None:
     """Load the parts of the request that ``schemas`` describe into `PATH`, `QUERY`, `HEADERS`, `BODY` and `FORM`.
 
     Raises:
@@ -121,10 +118,9 @@ async def parse_request(request: web.Request, schemas: Sequence["RequestSchema"]
         BadRequest: The body cannot be read.
     """
     problems: list[dict[str, object]] = []
-    parts = {schema.location: schema.schema for schema in schemas}
-    received = {location: await SOURCES[location][2](request) for location in SOURCES if location in parts}
+    received = {location: await SOURCES[location][2](request) for location in SOURCES if location in schemas}
     if isinstance(form := received.get("form"), MultiDict):
-        received["form"] = _by_schema(form, parts["form"])
+        received["form"] = _by_schema(form, schemas["form"])
     for location, value in received.items():
         loc, key, _ = SOURCES[location]
         if value is None:
@@ -133,7 +129,7 @@ async def parse_request(request: web.Request, schemas: Sequence["RequestSchema"]
             problems.append(NOT_MAPPING.entry([loc]))
         else:
             try:
-                request[key] = parts[location].load(value)
+                request[key] = schemas[location].load(value)
             except ma.ValidationError as error:
                 problems.extend(entries(error.messages, loc))
     if problems:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import marshmallow as ma
 import structlog
@@ -25,14 +25,6 @@ WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 METHODS = WRITING | {"GET"}
 
 Answer = web.StreamResponse | Model | dict[str, Any] | list[Any] | None
-
-
-class RequestSchema(NamedTuple):
-    """What a handler's decorators say of one part of the request."""
-
-    schema: ma.Schema
-    location: str
-    put_into: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +70,9 @@ class Route:
         return re.sub(r"\{[^}]*\}", "{}", self.path)
 
     @property
-    def request_schemas(self) -> list[RequestSchema]:
-        """The schemas of the request, as the handler's decorators declare them."""
-        return [RequestSchema(**declared) for declared in getattr(self.handler, "__schemas__", [])]
+    def request_schemas(self) -> dict[str, ma.Schema]:
+        """The schemas of the request by its parts, as the handler's decorators declare them."""
+        return {declared["location"]: declared["schema"] for declared in getattr(self.handler, "__schemas__", [])}
 
     @property
     def response_schema(self) -> ma.Schema | None:

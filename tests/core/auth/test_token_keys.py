@@ -8,6 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
+from tokens import refused
 
 from jobbergate_server.auth.identity import InvalidToken
 from jobbergate_server.auth.tokens import TokenVerifier
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 
 NOW = 1_800_000_000
 LEEWAY = 10
-
-
-async def refused(verifier: TokenVerifier, token: str) -> str:
-    """The reason why ``token`` is not accepted."""
-    with pytest.raises(InvalidToken) as refusal:
-        await verifier.verify(token)
-    return str(refusal.value)
 
 
 async def test_a_new_key_of_the_provider_is_accepted_at_once(

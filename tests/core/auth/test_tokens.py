@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from tokens import refused
 
-from jobbergate_server.auth.identity import Identity, InvalidToken
+from jobbergate_server.auth.identity import Identity
 from jobbergate_server.auth.tokens import MAX_SIZE, TokenVerifier
 from jobbergate_server.settings import Oidc
 
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
 
 NOW = 1_800_000_000
 LEEWAY = 10
-
-
-async def refused(verifier: TokenVerifier, token: str) -> str:
-    """The reason why ``token`` is not accepted."""
-    with pytest.raises(InvalidToken) as refusal:
-        await verifier.verify(token)
-    return str(refusal.value)
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ec", "okp"])
