@@ -17,6 +17,8 @@ COPY plugins/applications/pyproject.toml plugins/applications/
 COPY plugins/email_notifications/pyproject.toml plugins/email_notifications/
 COPY plugins/job_scripts/pyproject.toml plugins/job_scripts/
 COPY plugins/job_submissions/pyproject.toml plugins/job_submissions/
+COPY plugins/prometheus/pyproject.toml plugins/prometheus/
+COPY plugins/webhooks/pyproject.toml plugins/webhooks/
 RUN uv sync --locked --no-dev --no-install-workspace
 
 COPY core core

@@ -1,6 +1,6 @@
 # Every target sets up what it needs: python3 (3.11 or newer) with its venv module is enough.
 .DELETE_ON_ERROR:
-.PHONY: help run test lint config
+.PHONY: help run test lint config reference docs
 
 PYTHON = python3
 ARGS =
@@ -10,7 +10,7 @@ INSTALLED = $(VENV)/.installed
 CODE = core plugins examples tests typings
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'ARGS are passed on: make run ARGS=--no-samples, make test ARGS="-k pagination".'
 	@echo 'PYTHON is the interpreter that .venv is made with: make run PYTHON=python3.13.'
@@ -29,6 +29,13 @@ lint: $(INSTALLED) ## Check style, format and types
 config: $(INSTALLED) ## Write config/jobbergate.toml from the settings models
 	$(BIN)/python -m jobbergate_server.reference > $(VENV)/jobbergate.toml
 	mv $(VENV)/jobbergate.toml config/jobbergate.toml
+
+reference: $(INSTALLED) ## Write docs/reference from the code
+	$(BIN)/python -m jobbergate_server.manual docs/reference
+
+# The variable silences a notice of the theme about the future of MkDocs, as that notice says.
+docs: $(INSTALLED) ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
 # The environment is installed anew when the lock file or a distribution's own requirements have changed. Where uv is
 # not installed, it is put into the environment itself; --inexact leaves it there.

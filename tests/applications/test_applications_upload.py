@@ -254,7 +254,7 @@ async def test_an_upload_must_say_how_long_it_is(call: Call, app: str) -> None:
 
 
 async def test_the_size_is_judged_before_existence_and_owner(make_app: MakeApp, call: Call, app: str) -> None:
-    small = await make_app(limits={"max_upload_size": 1000})
+    small = await make_app(settings={"limits": {"max_upload_size": 1000}})
     detail = {"detail": "Uploaded files cannot exceed 1000 bytes."}
     stranger = small.client_as(email="other@example.com")
     large: Files = {**WHOLE, "a.j2": "x" * 1000}

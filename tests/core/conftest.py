@@ -26,18 +26,30 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def install(self, slug: str, source: str = "", *, name: str | None = None, requires: tuple[str, ...] = ()) -> str:
+    def install(
+        self,
+        slug: str,
+        source: str = "",
+        *,
+        name: str | None = None,
+        version: str = "1.0",
+        requires: tuple[str, ...] = (),
+    ) -> str:
         """Add the distribution ``name``, `site-<slug>` unless it is told, and return the name of its module."""
         name = name or f"site-{slug}"
         module = name.replace("-", "_")
         (self.folder / f"{module}.py").write_text(f'"""The plugin {slug}."""\n' + dedent(source))
-        info = self.folder / f"{module}-1.0.dist-info"
+        info = self.folder / f"{module}-{version}.dist-info"
         info.mkdir()
-        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0"]
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
         lines += [f"Requires-Dist: {requirement}" for requirement in requires]
         (info / "METADATA").write_text("\n".join(lines) + "\n")
         (info / "entry_points.txt").write_text(f"[jobbergate.plugins]\n{slug} = {module}\n")
         return module
+
+    def file(self, module: str) -> Path:
+        """The file of the module, as the messages name it."""
+        return self.folder / f"{module}.py"
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ async def test_without_origins_no_page_may_call(make_app: MakeApp) -> None:
 
 
 async def test_a_listed_origin_may_call_with_credentials(make_app: MakeApp) -> None:
-    client = (await make_app(cors={"origins": ["http://localhost:3000", PORTAL]})).client()
+    client = (await make_app(settings={"cors": {"origins": ["http://localhost:3000", PORTAL]}})).client()
     allowed = {
         "Vary": "Origin",
         "Access-Control-Allow-Origin": PORTAL,
@@ -63,7 +63,7 @@ async def test_a_listed_origin_may_call_with_credentials(make_app: MakeApp) -> N
 
 
 async def test_other_origins_may_not_call_and_caches_are_told_of_the_difference(make_app: MakeApp) -> None:
-    client = (await make_app(cors={"origins": [PORTAL]})).client()
+    client = (await make_app(settings={"cors": {"origins": [PORTAL]}})).client()
     for origin in ("https://evil.example.com", "https://portal.example.com.evil.example.com", "null", None):
         assert await answered(client, origin=origin) == (204, {"Vary": "Origin"})
     async with client.options(HEALTH, headers={**PREFLIGHT, "Origin": "null"}) as response:
@@ -71,7 +71,7 @@ async def test_other_origins_may_not_call_and_caches_are_told_of_the_difference(
 
 
 async def test_with_a_star_every_origin_may_call_without_credentials(make_app: MakeApp) -> None:
-    client = (await make_app(cors={"origins": [PORTAL, "*"]})).client()
+    client = (await make_app(settings={"cors": {"origins": [PORTAL, "*"]}})).client()
     assert await answered(client) == (204, {"Access-Control-Allow-Origin": "*"})
     assert await answered(client, origin=None) == (204, {})
     async with client.options(HEALTH, headers=PREFLIGHT) as response:
@@ -80,7 +80,7 @@ async def test_with_a_star_every_origin_may_call_without_credentials(make_app: M
 
 
 async def test_error_answers_and_streams_may_be_read_too(make_app: MakeApp, notebook: list[Plugin]) -> None:
-    served = await make_app(installed=notebook, cors={"origins": [PORTAL]})
+    served = await make_app(plugins=notebook, settings={"cors": {"origins": [PORTAL]}})
     client = served.client()
     allowed = {"Vary": "Origin", "Access-Control-Allow-Origin": PORTAL, "Access-Control-Allow-Credentials": "true"}
     assert await answered(client, "/jobbergate/notebook") == (401, allowed)
@@ -92,6 +92,6 @@ async def test_error_answers_and_streams_may_be_read_too(make_app: MakeApp, note
 
 
 async def test_an_options_request_that_is_no_preflight_is_not_served(make_app: MakeApp) -> None:
-    client = (await make_app(cors={"origins": [PORTAL]})).client()
+    client = (await make_app(settings={"cors": {"origins": [PORTAL]}})).client()
     async with client.options(HEALTH, headers={"Origin": PORTAL}) as response:
         assert response.status == 405

@@ -12,12 +12,11 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from jobbergate_server import Event, emit, hookimpl
-from jobbergate_server.contributions import collect, tortoise_apps
-from jobbergate_server.database import Database
 from jobbergate_server.dispatch import AT_ONCE, Dispatcher
 from jobbergate_server.logs import REQUEST_ID
-from jobbergate_server.plugins import Plugin, Plugins
+from jobbergate_server.plugins import Plugin
 from jobbergate_server.settings import load_settings
+from jobbergate_server.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -72,7 +71,7 @@ def installed(notebook: list[Plugin]) -> list[Plugin]:
 
 @pytest.fixture
 async def served(make_app: MakeApp, installed: list[Plugin]) -> Served:
-    return await make_app(installed=installed)
+    return await make_app(plugins=installed)
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def heard(make_app: MakeApp, installed: list[Plugin], served: Served) -> Heard:
 
     async def heard() -> list[str]:
         await served.close()
-        response = await (await make_app(installed=installed)).client_as().get("/jobbergate/notebook")
+        response = await (await make_app(plugins=installed)).client_as().get("/jobbergate/notebook")
         notes: list[str] = await response.json()
         return sorted(note for note in notes if note.startswith("heard"))
 
@@ -104,11 +103,10 @@ async def dispatching(database_url: str, notebook: list[Plugin]) -> AsyncIterato
     """A dispatcher for the notebook, which reacts to nothing, and the clerk."""
     clerk = Clerk()
     settings = load_settings(None, database={"url": database_url})
-    plugins = Plugins([*notebook, Plugin("clerk", cast("ModuleType", clerk), "clerk", "1.0")], settings.plugins)
-    contributions = collect(plugins, settings)
-    database = Database(settings.database, tortoise_apps(contributions))
+    site = Site.of(settings, [*notebook, Plugin("clerk", cast("ModuleType", clerk), "clerk", "1.0")])
+    database = site.database()
     async with database.connected():
-        yield Dispatcher(plugins, contributions, database), clerk
+        yield Dispatcher(site.plugins, site.contributions, database), clerk
 
 
 async def test_a_reaction_sees_what_is_committed_and_has_a_database_and_the_request_id(

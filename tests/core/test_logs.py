@@ -38,7 +38,7 @@ def _restored() -> Iterator[None]:
 
 @pytest.fixture
 async def served(make_app: MakeApp, notebook: list[Plugin], _restored: None) -> Served:
-    return await make_app(installed=notebook)
+    return await make_app(plugins=notebook)
 
 
 def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

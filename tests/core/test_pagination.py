@@ -90,7 +90,7 @@ async def test_a_page_may_be_as_large_as_one_likes(call: Call, served: Served) -
 
 
 async def test_no_answer_holds_more_rows_than_the_cap(call: Call, make_app: MakeApp) -> None:
-    served = await make_app(limits={"max_page_size": 2})
+    served = await make_app(settings={"limits": {"max_page_size": 2}})
     client = served.client_as()
 
     async def page(**params: object) -> tuple[list[int], dict[str, Any]]:

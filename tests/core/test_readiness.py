@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
-OK = {"database": "ok", "schema": "ok", "issuer": "ok", "files": "ok"}
+OK = {"database": "ok", "schema": "ok", "issuer": "ok", "files": "ok", "webhooks": "ok"}
 
 
 async def state(client: Client) -> tuple[int, dict[str, Any]]:
     async with client.get("/jobbergate/ready") as response:
         answer: dict[str, Any] = await response.json()
         assert answer["ready"] is (response.status == 200)
+        assert answer["degraded"] is False
         return response.status, answer["checks"]
 
 

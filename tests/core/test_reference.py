@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field, SecretStr
 
 from jobbergate_server import Section, hookimpl
 from jobbergate_server.contributions import Contribution, collect
-from jobbergate_server.plugins import Plugin, Plugins, discover
+from jobbergate_server.discovery import discover
+from jobbergate_server.plugins import Plugin, Plugins
 from jobbergate_server.reference import settings_toml
 from jobbergate_server.settings import PREFIX, Settings, load_settings
 
@@ -72,8 +73,8 @@ def collected(settings: Settings) -> list[Contribution]:
 def models() -> Iterator[tuple[str, type[BaseModel]]]:
     """The settings models of the installed plugins, with the dotted names of their tables."""
     for contribution in collected(load_settings()):
-        if contribution.settings is not None and contribution.settings.model_dump():
-            yield f"plugins.{contribution.plugin.slug}", type(contribution.settings)
+        if contribution.context.settings is not None and contribution.context.settings.model_dump():
+            yield f"plugins.{contribution.plugin.slug}", type(contribution.context.settings)
 
 
 FIELDS = dict(fields(Settings))
@@ -88,7 +89,7 @@ def effective(file: Path | None = None) -> list[object]:
     settings = load_settings(file)
     own = settings.model_dump(exclude={"plugins"})
     plugins = settings.plugins.model_dump(include={"disabled", "optional"})
-    return [own, plugins, *(contribution.settings for contribution in collected(settings))]
+    return [own, plugins, *(contribution.context.settings for contribution in collected(settings))]
 
 
 def test_the_file_is_current() -> None:

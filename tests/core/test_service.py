@@ -105,7 +105,7 @@ async def test_the_plugins_are_for_those_who_hold_a_token(served: Served, visito
 
 
 async def test_the_plugins_are_listed_with_their_states(make_app: MakeApp) -> None:
-    served = await make_app(plugins={"disabled": ["job-submissions", "email-notifications"]})
+    served = await make_app(settings={"plugins": {"disabled": ["job-submissions", "email-notifications"]}})
     response = await served.client_as().get("/jobbergate/plugins")
     plugins = {plugin["name"]: plugin for plugin in (await response.json())["plugins"]}
     assert list(plugins["service"]) == ["name", "version", "state", "reason"]

@@ -41,6 +41,7 @@ FIXED: Mapping[str, tuple[str, object]] = {
     "log.format": ("json", "json"),
     "plugins.disabled": ('["job-scripts"]', ["job-scripts"]),
     "plugins.optional": ('["job-scripts"]', ["job-scripts"]),
+    "plugins.start_timeout": ("2.5", 2.5),
 }
 
 

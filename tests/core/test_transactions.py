@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobbergate_server.contributions import collect, tortoise_apps
-from jobbergate_server.database import Database
-from jobbergate_server.plugins import Plugins, discover
 from jobbergate_server.settings import load_settings
+from jobbergate_server.site import Site
 
 if TYPE_CHECKING:
+    from jobbergate_server.database import Database
     from jobbergate_server.plugins import Plugin
     from jobbergate_server.testing import Client, MakeApp
 
@@ -25,13 +24,12 @@ NOTES = "/jobbergate/notebook"
 
 @pytest.fixture
 async def client(make_app: MakeApp, notebook: list[Plugin]) -> Client:
-    return (await make_app(installed=notebook, log={"level": "CRITICAL"})).client_as()
+    return (await make_app(plugins=notebook, settings={"log": {"level": "CRITICAL"}})).client_as()
 
 
 def connectable(url: str) -> Database:
     """The database of the bundled plugins, with one connection only."""
-    settings = load_settings(None, database={"url": url, "pool_size": 1})
-    return Database(settings.database, tortoise_apps(collect(Plugins(discover(), settings.plugins), settings)))
+    return Site.of(load_settings(None, database={"url": url, "pool_size": 1})).database()
 
 
 async def notes(client: Client) -> list[str]:

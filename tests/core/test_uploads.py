@@ -29,7 +29,7 @@ MISSING = [{"loc": ["body", "job_script_file"], "msg": "field required", "type":
 
 @pytest.fixture
 async def served(make_app: MakeApp) -> Served:
-    return await make_app(limits={"max_upload_size": LIMIT})
+    return await make_app(settings={"limits": {"max_upload_size": LIMIT}})
 
 
 @pytest.fixture

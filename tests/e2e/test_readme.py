@@ -21,39 +21,18 @@ import asyncpg
 import click
 import pytest
 from aiohttp.test_utils import unused_port
+from readme import EXAMPLES, README, ROOT
 
 from jobbergate_server.cli import main
 from jobbergate_server.issuer import Issuer
 from jobbergate_server.settings import PREFIX, load_settings
-from jobbergate_server.testing import MakeApp
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
 ADDRESS = "127.0.0.1:8000"
-NAMES = (
-    "make",
-    "without make",
-    "token",
-    "curl",
-    "curl's answer",
-    "httpx",
-    "settings file",
-    "settings variables",
-    "production settings",
-    "production commands",
-    "ready",
-    "plugin's pyproject.toml",
-    "plugin",
-    "plugin's installation",
-    "plugin's curl",
-    "plugin's answer",
-)
-# In the order of the README, so that an example without a test has no name, and stops this module.
-EXAMPLES = dict(zip(NAMES, re.findall(r"^```\w+\n(.*?)^```$", README, re.DOTALL | re.MULTILINE), strict=True))
+SCREEN = 65
 DOCUMENTS = [
     *ROOT.glob("*.md"),
-    *(path for folder in ("core", "docs", "plugins") for path in (ROOT / folder).rglob("*.md")),
+    *(path for folder in ("core", "docs", "examples", "plugins") for path in (ROOT / folder).rglob("*.md")),
 ]
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
@@ -198,7 +177,7 @@ def test_the_queries_in_the_text_are_understood(query: str, address: str, direct
 
 
 def test_the_table_has_every_command() -> None:
-    assert set(re.findall(r"^\| `([\w ]+)` \|", README, re.MULTILINE)) == set(commands(main))
+    assert set(re.findall(r"^\| `([\w -]+)` \|", README, re.MULTILINE)) == set(commands(main))
 
 
 def commands(group: click.Group, *path: str) -> Iterator[str]:
@@ -206,7 +185,7 @@ def commands(group: click.Group, *path: str) -> Iterator[str]:
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, *path, name)
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield " ".join((*path, name))
 
 
@@ -280,59 +259,10 @@ def wait_until_it_answers(process: subprocess.Popen[str], url: str) -> None:
         return
 
 
-@pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The README's plugin, with its migration, installed in a directory of the import path."""
-    package = tmp_path / "acme_licences"
-    package.mkdir()
-    (package / "__init__.py").write_text(EXAMPLES["plugin"])
-    migrate, install, rest = EXAMPLES["plugin's installation"].partition("pip install .")
-    assert install + rest == "pip install .\n"
-    assert "Created licences.0001_initial" in shell(migrate, tmp_path)
-
-    # What `pip install .` writes of the pyproject.toml, without fetching the build backend.
-    project = tomllib.loads(EXAMPLES["plugin's pyproject.toml"])["project"]
-    metadata = tmp_path / f"acme_licences-{project['version']}.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(
-        f"Metadata-Version: 2.4\nName: {project['name']}\nVersion: {project['version']}\n"
-        + "".join(f"Requires-Dist: {requirement}\n" for requirement in project["dependencies"])
-    )
-    (group,) = project["entry-points"]
-    entries = "".join(f"{name} = {value}\n" for name, value in project["entry-points"][group].items())
-    (metadata / "entry_points.txt").write_text(f"[{group}]\n{entries}")
-
-    monkeypatch.syspath_prepend(tmp_path)
-    yield tmp_path
-    for name in [name for name in sys.modules if name.partition(".")[0] == package.name]:
-        del sys.modules[name]
-
-
-@pytest.mark.usefixtures("plugin")
-async def test_the_plugin_works_on_both_databases(make_app: MakeApp) -> None:
-    served = await make_app()
-    assert "jobbergate:licences:edit" in served.permissions
-    client = served.client_as()
-    for body in ({"feature": "cfd", "seats": 4}, {"feature": "mesh", "seats": 1}):
-        response = await client.post("/jobbergate/licences", json=body)
-        assert response.status == HTTPStatus.CREATED
-    mesh = {"id": 2, "feature": "mesh", "seats": 1}
-    assert await response.json() == mesh
-
-    response = await client.get("/jobbergate/licences", params={"search": "MESH"})
-    assert await response.json() == {"results": [mesh], "pagination": {"total": 1, "start": None, "limit": None}}
-    assert (await client.post("/jobbergate/licences", json={"feature": "cfd", "seats": 0})).status == 422
-    viewer = served.client_as("jobbergate:licences:view")
-    assert (await viewer.post("/jobbergate/licences", json={"feature": "cfd", "seats": 1})).status == 403
-    document = await (await served.client().get("/jobbergate/openapi.json")).json()
-    assert set(document["paths"]["/licences"]) == {"get", "post"}
-
-
-@needs_curl
-def test_an_installed_plugin_is_served_from_the_next_start(plugin: Path) -> None:
-    with development(plugin, PYTHONPATH=str(plugin)) as address:
-        answer = shell(EXAMPLES["plugin's curl"], plugin, address, PYTHONPATH=str(plugin))
-    assert json.loads(answer) == json.loads(EXAMPLES["plugin's answer"])
+def test_the_plugin_is_the_example_and_fits_on_one_screen() -> None:
+    code = (ROOT / "examples/plugins/licences/src/acme_licences/__init__.py").read_text()
+    assert EXAMPLES["plugin"] == code
+    assert code.count("\n") <= SCREEN
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from jobbergate_server.contributions import collect
-from jobbergate_server.plugins import Plugins, StartError, discover
+from jobbergate_server.discovery import discover
+from jobbergate_server.plugins import Plugins, StartError
 from jobbergate_server.settings import load_settings
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 - that of nobody
@@ -26,7 +27,7 @@ def refused(**table: object) -> list[str]:
 def accepted(**table: object) -> dict[str, Any]:
     settings = load_settings(None, plugins={"email_notifications": table})
     contributions = collect(Plugins(discover(), settings.plugins), settings)
-    (model,) = (it.settings for it in contributions if it.plugin.slug == "email-notifications")
+    (model,) = (it.context.settings for it in contributions if it.plugin.slug == "email-notifications")
     assert model is not None
     assert PASSWORD not in f"{model!r} {model} {model.model_dump_json()}"
     return model.model_dump()

@@ -80,7 +80,7 @@ class MakeSite:
     async def __call__(self, port: int, **settings: object) -> Site:
         """``settings`` are those of the plugin."""
         known = {"host": HOST, "port": port, "sender": SENDER, "tls": "none", "timeout": SECONDS, **settings}
-        return Site(await self._make_app(plugins={"email_notifications": known}))
+        return Site(await self._make_app(settings={"plugins": {"email_notifications": known}}))
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ async def test_existence_is_judged_before_ownership_and_both_before_the_file(
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 async def test_an_upload_is_limited(make_app: MakeApp, call: Call, filled: str, method: str) -> None:
-    small = (await make_app(limits={"max_upload_size": 1000})).client_as()
+    small = (await make_app(settings={"limits": {"max_upload_size": 1000}})).client_as()
     expected = {"detail": "Uploaded files cannot exceed 1000 bytes."}
     for target in (filled, f"{SCRIPTS}/999"):
         assert await call(method, f"{target}/upload", small, data=form("x", "x" * 1000)) == (413, expected)

@@ -60,6 +60,15 @@ def refused(folder: Path, *arguments: str, **variables: str) -> str:
     return done.stderr
 
 
+def succeeds(folder: Path, *command: str | Path, **variables: str) -> str:
+    """What another program prints, which must succeed."""
+    done = subprocess.run(  # noqa: S603 - programs that a test names
+        command, cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
 class Server:
     """A server that runs in a process group of its own."""
 

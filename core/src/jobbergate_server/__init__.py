@@ -9,7 +9,8 @@ __version__ = version("jobbergate-server")
 
 from jobbergate_server import fields
 from jobbergate_server.auth.identity import EMAIL_LENGTH
-from jobbergate_server.database import DATABASE, delete_row, emit, find, now
+from jobbergate_server.contributions import EVENTS
+from jobbergate_server.database import DATABASE, delete_row, emit, find, now, transaction
 from jobbergate_server.errors import (
     ApiError,
     BadRequest,
@@ -21,10 +22,10 @@ from jobbergate_server.errors import (
     Problem,
     Unprocessable,
 )
-from jobbergate_server.events import Event
+from jobbergate_server.events import Event, EventType
 from jobbergate_server.fields import Schema
 from jobbergate_server.files import FILES, FileField, Files
-from jobbergate_server.hookspecs import Models, PluginContext, hookimpl
+from jobbergate_server.hookspecs import Models, PluginContext, Statistics, hookimpl
 from jobbergate_server.pagination import ListParameters, ListQuery
 from jobbergate_server.paths import confined_path
 from jobbergate_server.permissions import (
@@ -37,7 +38,7 @@ from jobbergate_server.permissions import (
 )
 from jobbergate_server.requests import BODY, FORM, HEADERS, PATH, QUERY
 from jobbergate_server.responses import json_response
-from jobbergate_server.routing import Route
+from jobbergate_server.routing import HandledRequest, Route
 from jobbergate_server.settings import Section
 from jobbergate_server.uploads import File, Upload
 
@@ -46,6 +47,7 @@ __all__ = [
     "BODY",
     "DATABASE",
     "EMAIL_LENGTH",
+    "EVENTS",
     "FILES",
     "FORM",
     "HEADERS",
@@ -58,10 +60,12 @@ __all__ = [
     "Conflict",
     "ContentTooLarge",
     "Event",
+    "EventType",
     "File",
     "FileField",
     "Files",
     "Forbidden",
+    "HandledRequest",
     "InvalidRequest",
     "ListParameters",
     "ListQuery",
@@ -73,6 +77,7 @@ __all__ = [
     "Route",
     "Schema",
     "Section",
+    "Statistics",
     "Unprocessable",
     "Upload",
     "__version__",
@@ -86,4 +91,5 @@ __all__ = [
     "now",
     "require_email",
     "require_owner",
+    "transaction",
 ]

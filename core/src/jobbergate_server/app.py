@@ -1,6 +1,6 @@
 """The boot order: from settings to an application that serves."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -11,19 +11,22 @@ from aiohttp import web
 from jobbergate_server import __version__
 from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.auth.tokens import TokenVerifier
-from jobbergate_server.contributions import CONTRIBUTIONS, Contribution, collect, tortoise_apps
+from jobbergate_server.contributions import CONTRIBUTIONS, EVENTS, Contribution, active
 from jobbergate_server.cors import allow_origin, cors_middleware
-from jobbergate_server.database import DATABASE, Database
+from jobbergate_server.database import DATABASE
 from jobbergate_server.dispatch import Dispatcher
 from jobbergate_server.errors import error_middleware
 from jobbergate_server.files import FILES, Files
+from jobbergate_server.hookspecs import Statistics
 from jobbergate_server.logs import log_middleware
 from jobbergate_server.migrations import migrate, pending
+from jobbergate_server.observers import observing_middleware
 from jobbergate_server.openapi import DOCUMENT, build_document, encode
-from jobbergate_server.plugins import PLUGINS, Plugin, Plugins, StartError, discover
+from jobbergate_server.plugins import PLUGINS, Plugin, Plugins, StartError
 from jobbergate_server.readiness import PROVIDER, require_database
 from jobbergate_server.routing import mount
 from jobbergate_server.settings import SETTINGS, Settings
+from jobbergate_server.site import Site
 
 log = structlog.get_logger()
 
@@ -39,46 +42,107 @@ MAX_BODY = 8 * 2**20
 def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) -> web.Application:
     """The application of ``settings``, with the plugins of this environment unless ``installed`` names others.
 
-    Nothing is opened yet: the database is connected, and its schema checked, when the application starts.
+    Nothing is opened yet. When the application starts, it connects the database, checks its schema, lets the plugins
+    open what they need, and mounts the routes of those that could.
 
     Raises:
         StartError: Settings or plugins do not allow to start; the text has a line for each reason.
     """
-    plugins = Plugins(discover() if installed is None else installed, settings.plugins)
-    contributions = collect(plugins, settings)
+    site = Site.of(settings, installed)
+    plugins, contributions = site.plugins, site.contributions
     if settings.oidc.issuer is None:
         raise StartError("oidc.issuer: must be set")
+    document = _document(plugins, contributions)
 
+    database = site.database()
+    provider = Provider(settings.oidc.issuer, keys_max_age=settings.oidc.keys_max_age)
+    verifier = TokenVerifier(provider, settings.oidc)
+    observers = [it for it in contributions if plugins.implements(it.plugin, "on_request")]
+    observing = [observing_middleware(plugins, observers)] if observers else []
     app = web.Application(
-        middlewares=[log_middleware, cors_middleware, error_middleware, REDIRECT],
+        middlewares=[log_middleware, *observing, cors_middleware, error_middleware, REDIRECT],
         client_max_size=MAX_BODY,
     )
     app[SETTINGS] = settings
     app[PLUGINS] = plugins
     app[CONTRIBUTIONS] = contributions
-    app[DATABASE] = Database(settings.database, tortoise_apps(contributions))
+    app[DOCUMENT] = document
+    app[EVENTS] = {event.name: event for contribution in contributions for event in contribution.events}
+    app[DATABASE] = database
     app[FILES] = Files(settings.files)
-    app[PROVIDER] = Provider(settings.oidc.issuer, keys_max_age=settings.oidc.keys_max_age)
-    app[DOCUMENT] = encode(build_document(contributions, __version__))
-    verifier = TokenVerifier(app[PROVIDER], settings.oidc)
-    for contribution in contributions:
-        mount(app, contribution.plugin.prefix, contribution.routes, verifier, app[DATABASE])
+    app[PROVIDER] = provider
     app.on_response_prepare.append(allow_origin)
     app.cleanup_ctx.append(_connect)
     app.cleanup_ctx.append(_check_schema)
-    app.cleanup_ctx.append(partial(_tell_plugins, Dispatcher(plugins, contributions, app[DATABASE])))
-    app.cleanup_ctx.extend(_lifespans(plugins, contributions))
+    app.cleanup_ctx.append(partial(_tell_plugins, Dispatcher(plugins, contributions, database)))
+    app.cleanup_ctx.extend(
+        partial(_keep_open, contribution, lambda: {**database.statistics(), **verifier.statistics()})
+        for contribution in contributions
+        if plugins.implements(contribution.plugin, "lifespan")
+    )
+    app.cleanup_ctx.append(partial(_mount, verifier))
     return app
 
 
-def _lifespans(
-    plugins: Plugins, contributions: Iterable[Contribution]
-) -> Iterator[Callable[[web.Application], AsyncIterator[None]]]:
-    for contribution in contributions:
-        lifespan = plugins.call(contribution.plugin, "lifespan", _context_manager, context=contribution.context)
-        if lifespan is not None:
-            yield partial(_keep_open, lifespan)
+def _document(plugins: Plugins, contributions: list[Contribution]) -> bytes:
+    """The API document, after those are left out of ``contributions`` whose part of it cannot be written."""
+    try:
+        return encode(build_document(contributions, __version__))
+    except Exception:  # noqa: BLE001 - what a schema of a plugin does, which is found and named here
+        for it in contributions:
+            plugins.attempt(it.plugin, "API document", partial(build_document, [it], __version__))
     plugins.refuse_failures()
+    contributions[:] = active(contributions)
+    return encode(build_document(contributions, __version__))
+
+
+async def _connect(app: web.Application) -> AsyncIterator[None]:
+    async with app[DATABASE].connected(), app[PROVIDER]:
+        yield
+
+
+async def _check_schema(app: web.Application) -> AsyncIterator[None]:
+    database = app[DATABASE]
+    await require_database(database)
+    if app[SETTINGS].database.migrate_on_start:
+        contributions = app[CONTRIBUTIONS]
+        for name in await migrate(database, contributions):
+            log.info("migration applied", migration=name)
+    elif missing := await pending(database):
+        raise StartError(
+            f"The schema is behind: {', '.join(missing)} must be applied. Run `jobbergate-server migrate`, "
+            "or set database.migrate_on_start."
+        )
+    yield
+
+
+async def _tell_plugins(dispatcher: Dispatcher, app: web.Application) -> AsyncIterator[None]:
+    app[DATABASE].record = dispatcher.record
+    app[DATABASE].publish = dispatcher.publish
+    yield
+    await dispatcher.close()
+
+
+async def _keep_open(contribution: Contribution, statistics: Statistics, app: web.Application) -> AsyncIterator[None]:
+    plugins, plugin, context = app[PLUGINS], contribution.plugin, contribution.context
+    plugins.refuse_failures()
+    if not contribution.is_active:  # an earlier one that it requires could not open what it needs
+        yield
+        return
+    with app[DATABASE].bound():
+        lifespan = plugins.call(plugin, "lifespan", _context_manager, context=context, statistics=statistics)
+        kept = await plugins.wait(plugin, "lifespan", lifespan.__aenter__()) if lifespan else None
+    context.kept.update(kept or {})
+    for key, value in context.kept.items():
+        app[key] = value
+    yield
+    if lifespan and contribution.is_active:
+        try:
+            with app[DATABASE].bound():
+                await lifespan.__aexit__(None, None, None)
+        except Exception:
+            log.exception("plugin not closed", plugin=plugin.slug)
+            raise
 
 
 def _context_manager(lifespan: object) -> AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]]:
@@ -87,35 +151,12 @@ def _context_manager(lifespan: object) -> AbstractAsyncContextManager[Mapping[we
     return lifespan
 
 
-async def _keep_open(
-    lifespan: AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]], app: web.Application
-) -> AsyncIterator[None]:
-    async with lifespan as kept:
-        for key, value in kept.items():
-            app[key] = value
-        yield
-
-
-async def _connect(app: web.Application) -> AsyncIterator[None]:
-    async with app[DATABASE].connected(), app[PROVIDER]:
-        yield
-
-
-async def _tell_plugins(dispatcher: Dispatcher, app: web.Application) -> AsyncIterator[None]:
-    app[DATABASE].publish = dispatcher.publish
-    yield
-    await dispatcher.close()
-
-
-async def _check_schema(app: web.Application) -> AsyncIterator[None]:
-    database = app[DATABASE]
-    await require_database(database)
-    if app[SETTINGS].database.migrate_on_start:
-        for name in await migrate(database):
-            log.info("migration applied", migration=name)
-    elif missing := await pending(database):
-        raise StartError(
-            f"The schema is behind: {', '.join(missing)} must be applied. Run `jobbergate-server migrate`, "
-            "or set database.migrate_on_start."
-        )
+async def _mount(verifier: TokenVerifier, app: web.Application) -> AsyncIterator[None]:
+    contributions = app[CONTRIBUTIONS]
+    app[PLUGINS].refuse_failures()
+    if not all(contribution.is_active for contribution in contributions):
+        contributions[:] = active(contributions)
+        app[DOCUMENT] = encode(build_document(contributions, __version__))
+    for contribution in contributions:
+        mount(app, contribution.plugin, contribution.routes, verifier, app[DATABASE])
     yield

@@ -3,13 +3,11 @@
 from pathlib import Path
 
 from jobbergate_server.auth.oidc import Provider
-from jobbergate_server.contributions import collect, tortoise_apps
-from jobbergate_server.database import Database
 from jobbergate_server.files import Files
-from jobbergate_server.logs import configure_logging
-from jobbergate_server.plugins import Plugins, StartError, discover
+from jobbergate_server.plugins import StartError
 from jobbergate_server.readiness import OK, check_files, check_issuer, check_storage
-from jobbergate_server.settings import Settings, SettingsError, load_settings
+from jobbergate_server.settings import Settings, SettingsError
+from jobbergate_server.site import Site
 
 
 async def run_checks(config: Path | None) -> dict[str, str]:
@@ -18,12 +16,10 @@ async def run_checks(config: Path | None) -> dict[str, str]:
     Where the settings are not valid, nothing else can be looked at.
     """
     try:
-        settings = load_settings(config)
-        configure_logging(settings.log)
-        apps = tortoise_apps(collect(Plugins(discover(), settings.plugins), settings))
+        site = Site.load(config)
     except (SettingsError, StartError) as error:
         return {"settings": str(error)}
-    database = Database(settings.database, apps)
+    settings, database = site.settings, site.database()
     results = {"settings": OK}
     async with database.connected():
         results |= await check_storage(database)

@@ -4,40 +4,31 @@ import asyncio
 import json
 import shlex
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 
-from jobbergate_server import __version__, dev, server
+from jobbergate_server import __version__, dev, scaffold, server
 from jobbergate_server.app import create_app
 from jobbergate_server.checks import run_checks
-from jobbergate_server.contributions import Contribution, collect, permission_names, tortoise_apps
-from jobbergate_server.database import Database, current_models
+from jobbergate_server.commands import CONFIG, CONFIG_HELP, CONFIG_TYPE, Commands
+from jobbergate_server.contributions import permission_names
+from jobbergate_server.database import current_models
+from jobbergate_server.drafts import draft
 from jobbergate_server.files import Files, used_digests
-from jobbergate_server.issuer import Issuer, NoIssuer
+from jobbergate_server.issuer import Issuer
 from jobbergate_server.logs import configure_logging
-from jobbergate_server.migrations import migrate, pending, strangers
-from jobbergate_server.plugins import Plugins, StartError, discover
-from jobbergate_server.readiness import OK, check_files, require_database
-from jobbergate_server.settings import Settings, SettingsError, load_settings
+from jobbergate_server.migrations import migrate, strangers
+from jobbergate_server.permissions import Permission
+from jobbergate_server.plugins import StartError, State
+from jobbergate_server.readiness import OK, check_files
+from jobbergate_server.removal import Remains, examine, remove
+from jobbergate_server.routing import MOUNT
+from jobbergate_server.settings import Server, Settings, load_settings
+from jobbergate_server.site import Site
 
-
-class Commands(click.Group):
-    """A group whose commands tell what stops them as a message instead of a traceback."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except (SettingsError, StartError, NoIssuer) as error:
-            raise click.ClickException(str(error)) from None
-
-
-config_option = click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A TOML file with settings; environment variables JOBBERGATE_… win over it.",
-)
+config_option = click.option(CONFIG, type=CONFIG_TYPE, help=CONFIG_HELP)
 port_option = click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on: server.port.")
 
 
@@ -73,24 +64,24 @@ def serve(config: Path | None, host: str | None, port: int | None, workers: int 
 @config_option
 def apply_migrations(config: Path | None) -> None:
     """Bring the database schema up to date, naming each migration that is applied."""
-    applied = asyncio.run(_migrate(_settings(config)))
+    applied = asyncio.run(_migrate(Site.load(config)))
     for name in applied:
         click.echo(name)
     if not applied:
         click.echo("The schema is up to date.")
 
 
-@main.command("plugins")
+@main.group("plugins", invoke_without_command=True)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
-def list_plugins(config: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's options
+@click.pass_context
+def plugin_commands(context: click.Context, config: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's options
     """List the installed plugins and their states, in the order in which they come."""
-    settings = _settings(config)
-    plugins = Plugins(discover(), settings.plugins)
-    collect(plugins, settings)
+    if context.invoked_subcommand is not None:
+        return
     rows = [
         {"name": plugin.slug, "version": plugin.version, "state": plugin.state, "reason": plugin.reason}
-        for plugin in plugins.installed
+        for plugin in Site.load(config).plugins.installed
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -98,6 +89,62 @@ def list_plugins(config: Path | None, as_json: bool) -> None:  # noqa: FBT001 - 
     for row in rows:
         reason = f"  ({row['reason']})" if row["reason"] else ""
         click.echo(f"{row['name']:24}{row['version']:12}{row['state']}{reason}")
+
+
+@plugin_commands.command("remove")
+@click.argument("slug")
+@config_option
+@click.option("--yes", is_flag=True, help="Remove it; without this, only tell what would be removed.")
+def remove_plugin(slug: str, config: Path | None, yes: bool) -> None:  # noqa: FBT001 - click's options
+    """Remove the tables of a plugin from the database, also when its distribution is not installed any more."""
+    for line in asyncio.run(_remove(Site.load(config), slug, yes=yes)):
+        click.echo(line)
+
+
+@main.command("new-plugin")
+@click.argument("name")
+def create_plugin(name: str) -> None:
+    """Write a new plugin into the directory NAME, such as acme-licences for the resource /jobbergate/licences."""
+    names = scaffold.create(name, Path())
+    defaults = Server()
+    click.echo(
+        f"Written to {name}. Next:\n"
+        "\n"
+        f"    pip install -e './{name}[testing]'\n"
+        "    jobbergate-server migrate\n"
+        "\n"
+        f"From its next start the server has http://{defaults.host}:{defaults.port}{MOUNT}/{names.slug}"
+    )
+
+
+@main.command()
+@click.argument("slug")
+@config_option
+@click.option("--name", help="What the migration is called, after its number; what it does by default.")
+def makemigrations(slug: str, config: Path | None, name: str | None) -> None:
+    """Write the next migration of a plugin, from how its models differ from its migrations."""
+    drafted = draft(slug, name, timeout=_settings(config).plugins.start_timeout)
+    if drafted is None:
+        click.echo("No changes.")
+        return
+    drafted.write()
+    click.echo("\n  ".join([str(drafted.path), *drafted.changes]))
+
+
+@main.command()
+@config_option
+def audit(config: Path | None) -> None:
+    """List every route with its method, its path, what a token must allow for it, and its plugin."""
+    _print_table(
+        [
+            route.method,
+            MOUNT + contribution.plugin.prefix + route.path,
+            route.permission.name if isinstance(route.permission, Permission) else route.permission.name.lower(),
+            contribution.plugin.slug,
+        ]
+        for contribution in Site.load(config).contributions
+        for route in contribution.routes
+    )
 
 
 @main.command()
@@ -118,9 +165,9 @@ def check(config: Path | None) -> None:
 @click.option("--permission", "permissions", multiple=True, help="What the token allows; everything by default.")
 def token(config: Path | None, email: str, client_id: str, permissions: tuple[str, ...]) -> None:
     """Print a token of the development issuer, and nothing else."""
-    settings = _settings(config)
+    site = Site.load(config)
     issuer = Issuer.load(dev.DIRECTORY)
-    allowed = permissions or permission_names(_contributions(settings))
+    allowed = permissions or permission_names(site.contributions)
     click.echo(issuer.token(email=email, client_id=client_id, permissions=allowed))
 
 
@@ -133,7 +180,7 @@ def file_commands() -> None:
 @config_option
 def prune(config: Path | None) -> None:
     """Remove the files that no row has pointed to for a day, naming each that is removed."""
-    removed = asyncio.run(_prune(_settings(config)))
+    removed = asyncio.run(_prune(Site.load(config)))
     for digest in removed:
         click.echo(digest)
     if not removed:
@@ -150,28 +197,51 @@ def _settings(
     return settings
 
 
-def _contributions(settings: Settings) -> list[Contribution]:
-    return collect(Plugins(discover(), settings.plugins), settings)
+async def _migrate(site: Site) -> list[str]:
+    async with site.connected() as database:
+        return await migrate(database, site.contributions)
 
 
-async def _migrate(settings: Settings) -> list[str]:
-    database = Database(settings.database, tortoise_apps(_contributions(settings)))
-    async with database.connected():
-        await require_database(database)
-        return await migrate(database)
+async def _remove(site: Site, slug: str, *, yes: bool) -> list[str]:
+    """What the plugin has in the database, and what has become of it."""
+    async with site.current() as database:
+        remains = await examine(database, slug)
+        told = list(_told(remains))
+        if not yes:
+            return [*told, "Nothing was removed; --yes removes the tables with all their rows."]
+        if any(plugin.slug == slug and plugin.state is not State.DISABLED for plugin in site.plugins.installed):
+            raise StartError(
+                f"The plugin {slug!r} is active. Uninstall {remains.distribution}, or list it under plugins.disabled, "
+                "before its tables are removed."
+            )
+        await remove(database, remains)
+        return [*told, "The tables were removed. The permissions are the provider's to withdraw."]
 
 
-async def _prune(settings: Settings) -> list[str]:
-    database = Database(settings.database, tortoise_apps(_contributions(settings)))
-    files = Files(settings.files)
-    async with database.connected():
-        await require_database(database)
-        # Rows that are not seen would lose their files.
-        if missing := await pending(database):
-            raise StartError(f"The schema is behind: {', '.join(missing)} must be applied.")
+def _told(remains: Remains) -> Iterable[str]:
+    yield f"{remains.slug} ({remains.distribution} {remains.version})"
+    for name, rows in remains.tables.items():
+        yield f"table        {name}: {rows} {'row' if rows == 1 else 'rows'}"
+    for reference in remains.references:
+        yield f"foreign key  {reference}"
+    for permission in remains.permissions:
+        yield f"permission   {permission}"
+
+
+async def _prune(site: Site) -> list[str]:
+    files = Files(site.settings.files)
+    # Rows that are not seen would lose their files: the schema must be current, and all its plugins active.
+    async with site.current() as database:
         if unseen := await strangers(database):
             raise StartError(f"The tables of {', '.join(unseen)} may point to files, and these plugins are not active.")
         if (state := await check_files(files)) != OK:
             raise StartError(f"files.url: {state}")
         with database.bound():
             return await files.prune(lambda: used_digests(current_models()))
+
+
+def _print_table(rows: Iterable[Sequence[str]]) -> None:
+    rows = list(rows)
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

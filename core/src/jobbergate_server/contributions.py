@@ -1,14 +1,16 @@
-"""What the plugins bring, collected and checked for clashes before anything starts."""
+"""What the plugins bring, collected before anything starts."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, TypeVar
 
+import click
 from aiohttp import web
 from pydantic import ValidationError
-from tortoise import Model
 
+from jobbergate_server.clashes import clashes, unknown_permissions
+from jobbergate_server.events import EventType
 from jobbergate_server.hookspecs import Models, PluginContext
 from jobbergate_server.permissions import Permission
 from jobbergate_server.plugins import Plugin, Plugins, StartError, State
@@ -23,20 +25,23 @@ class Contribution:
     """What one plugin brings."""
 
     plugin: Plugin
-    settings: Section | None = None
+    context: PluginContext
+    section: type[Section] = Section
     models: Models | None = None
     permissions: list[Permission] = field(default_factory=list)
+    events: list[EventType] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
-
-    @property
-    def context(self) -> PluginContext:
-        """What the plugin is told of itself."""
-        return PluginContext(self.plugin.slug, self.settings)
+    commands: list[click.Command] = field(default_factory=list)
 
     @property
     def app(self) -> dict[str, Any]:
         """Tortoise's description of the plugin's models."""
         return {"models": [self.models.module], "migrations": self.models.migrations} if self.models else {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the plugin still takes part."""
+        return self.plugin.state is State.ACTIVE
 
 
 def collect(plugins: Plugins, settings: Settings) -> list[Contribution]:
@@ -45,33 +50,35 @@ def collect(plugins: Plugins, settings: Settings) -> list[Contribution]:
     Raises:
         StartError: A plugin failed, its settings are not valid, or two plugins clash; all problems of a kind are told.
     """
-    collected = [Contribution(plugin) for plugin in plugins.active]
+    collected = [Contribution(plugin, PluginContext(plugin.slug, None)) for plugin in plugins.active]
     plugins.refuse_failures(_read_settings(plugins, collected, settings))
-    for contribution in _active(collected):
-        plugin = contribution.plugin
+    for contribution in active(collected):
+        plugin, context = contribution.plugin, contribution.context
         contribution.models = plugins.call(plugin, "register_models", _models)
         contribution.permissions = plugins.call(plugin, "register_permissions", _all(Permission)) or []
-        contribution.routes = plugins.call(plugin, "register_routes", _all(Route), context=contribution.context) or []
+        contribution.events = plugins.call(plugin, "register_events", _all(EventType)) or []
+        contribution.routes = plugins.call(plugin, "register_routes", _all(Route), context=context) or []
+        contribution.commands = plugins.call(plugin, "register_commands", _all(click.Command), context=context) or []
     plugins.refuse_failures()
-    active = _active(collected)
-    if found := [*clashes(active), *unknown_permissions(active)]:
+    taking_part = active(collected)
+    if found := [*clashes(taking_part, plugins.duplicates), *unknown_permissions(taking_part)]:
         raise StartError("\n".join(found))
-    return active
+    return taking_part
 
 
 CONTRIBUTIONS: web.AppKey[list[Contribution]] = web.AppKey("contributions", list[Contribution])
+EVENTS: web.AppKey[Mapping[str, EventType]] = web.AppKey("events", Mapping[str, EventType])
+"""The kinds of events that the plugins have registered, by name."""
+
+
+def active(contributions: Iterable[Contribution]) -> list[Contribution]:
+    """The contributions of plugins that still take part."""
+    return [contribution for contribution in contributions if contribution.is_active]
 
 
 def tortoise_apps(contributions: Iterable[Contribution]) -> dict[str, dict[str, Any]]:
-    """Tortoise's description of the models of all plugins, by label.
-
-    Raises:
-        StartError: There are none, which is nothing that Tortoise could connect to.
-    """
-    apps = {contribution.plugin.label: contribution.app for contribution in contributions if contribution.models}
-    if not apps:
-        raise StartError("No active plugin has tables, so there is nothing to serve.")
-    return apps
+    """Tortoise's description of the models of all plugins, by label."""
+    return {contribution.plugin.label: contribution.app for contribution in contributions if contribution.models}
 
 
 def permission_names(contributions: Iterable[Contribution]) -> list[str]:
@@ -79,27 +86,25 @@ def permission_names(contributions: Iterable[Contribution]) -> list[str]:
     return [permission.name for contribution in contributions for permission in contribution.permissions]
 
 
-def _active(collected: Iterable[Contribution]) -> list[Contribution]:
-    return [contribution for contribution in collected if contribution.plugin.state is State.ACTIVE]
-
-
 def _read_settings(plugins: Plugins, collected: list[Contribution], settings: Settings) -> list[str]:
     """Validate the tables of the plugins; a line for everything that is wrong with them."""
-    tables = settings.plugins.tables()
+    given = settings.plugins.tables()
     wrong = [
         f"plugins.{name}: no such plugin is installed"
-        for name in tables
+        for name in given
         if name not in {plugin.label for plugin in plugins.installed}
     ]
     for contribution in collected:
         plugin = contribution.plugin
-        model = plugins.call(plugin, "register_settings", _section) or Section
-        if plugin.state is not State.ACTIVE:
+        contribution.section = plugins.call(plugin, "register_settings", _section) or Section
+        if not contribution.is_active:
             continue
         try:
-            contribution.settings = model.model_validate(tables.get(plugin.label, {}))
+            read = contribution.section.model_validate(given.get(plugin.label, {}))
         except ValidationError as error:
             wrong += problems(error, "plugins", plugin.slug)
+        else:
+            contribution.context = PluginContext(plugin.slug, read)
     if wrong:
         wrong.append(
             f"(keys of plugins stand in [plugins.<slug>] or in {environment_name('plugins', '<slug>', '<key>')})"
@@ -132,49 +137,3 @@ def _all(kind: type[Item]) -> Callable[[object], list[Item]]:
         return listed
 
     return accept
-
-
-def clashes(contributions: Iterable[Contribution]) -> Iterator[str]:
-    """A line for everything that two plugins, or one of them twice, bring under the same name."""
-    contributions = list(contributions)
-    kinds: Mapping[str, Callable[[Contribution], Iterable[Hashable]]] = {
-        "route": lambda it: (f"{route.method} {it.plugin.prefix}{route.shape}" for route in it.routes),
-        "operation": lambda it: (route.name for route in it.routes),
-        "permission": lambda it: (permission.name for permission in it.permissions),
-        "table": lambda it: tables(it.models) if it.models else (),
-    }
-    for kind, names in kinds.items():
-        owners: dict[Hashable, str] = {}
-        for contribution in contributions:
-            for name in names(contribution):
-                slug = contribution.plugin.slug
-                if name in owners:
-                    who = f"{slug!r} twice" if owners[name] == slug else f"both {owners[name]!r} and {slug!r}"
-                    yield f"{kind} {name!r} is brought by {who}"
-                owners[name] = slug
-
-
-def unknown_permissions(contributions: Iterable[Contribution]) -> Iterator[str]:
-    """A line for every permission that a route asks for and no plugin has registered."""
-    contributions = list(contributions)
-    registered = set(permission_names(contributions))
-    for contribution in contributions:
-        for route in contribution.routes:
-            if isinstance(route.permission, Permission) and route.permission.name not in registered:
-                yield (
-                    f"plugin {contribution.plugin.slug!r}: {route.method} {route.path!r} asks for the permission "
-                    f"{route.permission.name!r}, which no plugin registers"
-                )
-
-
-def tables(models: Models) -> list[str]:
-    """The names of the tables that the module of ``models`` defines."""
-    module = import_module(models.module)
-    return [
-        value._meta.db_table  # noqa: SLF001 - Tortoise's documented way to the table
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, Model)
-        and not value._meta.abstract  # noqa: SLF001 - likewise
-        and value.__module__ == module.__name__
-    ]

@@ -1,10 +1,10 @@
 """The connection to SQLite or PostgreSQL, and one transaction a request."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aiohttp import web
@@ -27,6 +27,13 @@ SQLITE_TIMEOUT = 5000
 Row = TypeVar("Row", bound=Model)
 
 
+class _Counted(Protocol):
+    """What this server's own backends have besides Tortoise's interface."""
+
+    def connections(self) -> tuple[int, int]:
+        """How many connections there are, and how many of them are idle."""
+
+
 class _Transaction(NamedTuple):
     """What a transaction keeps until its end: when it began, and what plugins are told once it is committed."""
 
@@ -35,6 +42,7 @@ class _Transaction(NamedTuple):
 
 
 _transaction: ContextVar[_Transaction] = ContextVar("transaction")
+_database: ContextVar["Database"] = ContextVar("database")
 
 
 def now() -> datetime:
@@ -52,6 +60,15 @@ def emit(event: Event) -> None:
     _transaction.get().events.append(event)
 
 
+def transaction() -> AbstractAsyncContextManager[None]:
+    """One transaction of the current database, as `Database.transaction`; a request that writes is in one already.
+
+    Raises:
+        LookupError: There is no current database.
+    """
+    return _database.get().transaction()
+
+
 class Database:
     """The database of one application: Tortoise's connection, usable in the tasks that enter `bound`.
 
@@ -66,6 +83,8 @@ class Database:
             "connections": {self.connection_name: connection_config(url, config.pool_size)},
             "apps": {label: {**app, "default_connection": self.connection_name} for label, app in apps.items()},
         }
+        self.record: Callable[[Event], Awaitable[None]] | None = None
+        """What each event of a transaction is handed to inside of it, before it is committed."""
         self.publish: Callable[[Iterable[Event]], object] = list
         """What the events of a transaction are handed to when it is committed."""
         self._context: TortoiseContext | None = None
@@ -101,8 +120,12 @@ class Database:
         """Let the models use this database in the current task."""
         if self._context is None:
             raise RuntimeError("the database is not connected")
-        with _entered(self._context):
-            yield
+        token = _database.set(self)
+        try:
+            with _entered(self._context):
+                yield
+        finally:
+            _database.reset(token)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -116,12 +139,20 @@ class Database:
             token = _transaction.set(transaction)
             try:
                 yield
+                if outer is None and self.record is not None:
+                    for event in transaction.events:  # also those that are added meanwhile
+                        await self.record(event)
             finally:
                 _transaction.reset(token)
         if outer:
             outer.events.extend(transaction.events)
         else:
             self.publish(transaction.events)
+
+    def statistics(self) -> dict[str, float]:
+        """How many connections this process holds, and how many of them nobody uses at the moment."""
+        held, idle = cast("_Counted", self.client).connections()
+        return {"database_connections": held, "database_connections_idle": idle}
 
     async def ping(self) -> None:
         """Ask the database for an answer.

@@ -9,7 +9,7 @@ from aiohttp import web
 from jobbergate_server import server
 from jobbergate_server.app import create_app
 from jobbergate_server.contributions import CONTRIBUTIONS, permission_names
-from jobbergate_server.database import DATABASE
+from jobbergate_server.database import DATABASE, Database
 from jobbergate_server.files import FILES
 from jobbergate_server.issuer import ALGORITHM, Issuer
 from jobbergate_server.oauth import OAuth
@@ -76,11 +76,16 @@ async def _add_samples(app: web.Application) -> AsyncIterator[None]:
     given = {"owner": EMAIL, "files": app[FILES]}
     for plugin in plugins.active:
         with app[DATABASE].bound():
-            async with app[DATABASE].transaction():
-                if (adding := plugins.call(plugin, "add_samples", _awaitable, **given)) is not None:
-                    await adding
+            adding = plugins.call(plugin, "add_samples", _awaitable, **given)
+            if adding is not None:
+                await plugins.wait(plugin, "add_samples", _committed(app[DATABASE], adding))
     plugins.refuse_failures()
     yield
+
+
+async def _committed(database: Database, adding: Awaitable[None]) -> None:
+    async with database.transaction():
+        await adding
 
 
 def _awaitable(adding: object) -> Awaitable[None]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from jobbergate_server.contributions import Contribution
+from jobbergate_server.contributions import Contribution, active
 from jobbergate_server.database import Database
 from jobbergate_server.events import Event
 from jobbergate_server.plugins import Plugins
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class Dispatcher:
-    """Hands events to the plugins that implement `on_event`.
+    """Hands events to the plugins that implement `before_commit` and `on_event`.
 
     A reaction has the database at hand, outside of the transaction that has caused it, and the context variables of the
     request, so that its log lines carry the request's id.
@@ -30,14 +30,29 @@ class Dispatcher:
     def __init__(self, plugins: Plugins, contributions: Iterable[Contribution], database: Database) -> None:
         self._plugins = plugins
         self._database = database
-        self._listeners = [(contribution, asyncio.Semaphore(AT_ONCE)) for contribution in contributions]
+        contributions = list(contributions)
+        self._recorders = [it for it in contributions if plugins.implements(it.plugin, "before_commit")]
+        self._listeners = [
+            (it, asyncio.Semaphore(AT_ONCE)) for it in contributions if plugins.implements(it.plugin, "on_event")
+        ]
         # The event loop itself does not keep a task from being collected as garbage.
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def record(self, event: Event) -> None:
+        """Let the plugins write down what the event asks for, in the transaction that has caused it.
+
+        Raises:
+            Exception: Whatever a plugin raises; the transaction must not be committed then.
+        """
+        for contribution in active(self._recorders):
+            await self._plugins.run(contribution.plugin, "before_commit", event=event, context=contribution.context)
 
     def publish(self, events: Iterable[Event]) -> None:
         """Let every plugin react to every event, in tasks of their own."""
         for event in events:
             for contribution, turns in self._listeners:
+                if not contribution.is_active:
+                    continue
                 task = asyncio.create_task(self._tell(contribution, turns, event))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)

@@ -2,7 +2,7 @@
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -10,14 +10,18 @@ from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
 
 from jobbergate_server import settings
+from jobbergate_server.contributions import Contribution
 from jobbergate_server.database import Database
+from jobbergate_server.ownership import record_owners
 
 ADVISORY_LOCK = 7_310_235
 """The key of PostgreSQL's advisory lock; any number that all versions of this server share."""
 
 
-async def migrate(database: Database) -> list[str]:
+async def migrate(database: Database, contributions: Iterable[Contribution]) -> list[str]:
     """Apply the migrations that are missing, in the order of the plugins, and name them (`applications.0001_initial`).
+
+    What the plugins of ``contributions`` own from now on is noted in the database.
 
     One lock holds all others off. On PostgreSQL all of them are applied in one transaction, or none is; on SQLite each
     has a transaction of its own.
@@ -28,10 +32,11 @@ async def migrate(database: Database) -> list[str]:
         if event == "apply_done":
             applied.append(f"{label}.{name}")
 
-    async with _locked(database) as client:
+    async with locked(database) as client:
         executor = _executor(client, database)
         await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))  # noqa: SLF001 - Tortoise asks for the table before it makes it, which would abort the transaction
         await executor.migrate(direction="forward", progress=note)
+        await record_owners(contributions)
     return applied
 
 
@@ -54,7 +59,8 @@ def _executor(client: BaseDBAsyncClient, database: Database) -> MigrationExecuto
 
 
 @asynccontextmanager
-async def _locked(database: Database) -> AsyncIterator[BaseDBAsyncClient]:
+async def locked(database: Database) -> AsyncIterator[BaseDBAsyncClient]:
+    """The connection, while nobody else migrates; on PostgreSQL in a transaction."""
     with database.bound():
         if not database.is_sqlite:
             async with in_transaction(database.connection_name) as client:

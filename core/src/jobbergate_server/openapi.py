@@ -12,7 +12,6 @@ import inspect
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from http import HTTPStatus
-from importlib import import_module
 from string import Formatter
 from typing import Any
 
@@ -29,7 +28,7 @@ from jobbergate_server.pagination import ListQuery
 from jobbergate_server.permissions import Access, Permission
 from jobbergate_server.plugins import Plugin
 from jobbergate_server.responses import CONTENT_TYPE
-from jobbergate_server.routing import MOUNT, Route
+from jobbergate_server.routing import BODIES, MOUNT, Route, schema_name
 from jobbergate_server.uploads import File
 
 OPENAPI_VERSION = "3.1.0"
@@ -43,7 +42,6 @@ Every request carries an access token of the site's OpenID Connect provider (*Au
 Times are in UTC. Errors are answered as `{"detail": …}`: a text, or for status 422 a list of what is wrong.
 """
 PARAMETERS = {"match_info": "path", "querystring": "query", "headers": "header"}
-BODIES = {"json": CONTENT_TYPE, "form": "multipart/form-data"}
 OF_HTTP = frozenset({"accept", "authorization", "content-length", "content-type"})
 """Headers that clients send by themselves; they are no parameters of an operation."""
 
@@ -70,7 +68,7 @@ DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)
 
 def build_document(contributions: Iterable[Contribution], version: str) -> dict[str, Any]:
     """The document of all routes of ``contributions``."""
-    plugin = MarshmallowPlugin(schema_name_resolver=_SchemaNames())
+    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
     spec = APISpec(
         title=TITLE,
         version=version,
@@ -98,8 +96,7 @@ def encode(document: dict[str, Any]) -> bytes:
 
 
 def _summary(plugin: Plugin) -> str:
-    module = import_module(plugin.module) if isinstance(plugin.module, str) else plugin.module
-    return inspect.cleandoc(module.__doc__ or "").partition("\n")[0]
+    return inspect.cleandoc(plugin.load().__doc__ or "").partition("\n")[0]
 
 
 def _operation(converter: OpenAPIConverter, plugin: Plugin, route: Route) -> dict[str, Any]:
@@ -237,18 +234,8 @@ def _adapt(_: OpenAPIConverter, field: ma.fields.Field[Any], *, ret: dict[str, A
     return {"type": "string", "contentMediaType": "application/octet-stream"} if isinstance(field, File) else {}
 
 
-class _SchemaNames:
-    """Names for schemas: that of the class, and with its package before it where another one has that name."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, type] = {"Problem": _SchemaNames}
-
-    def __call__(self, schema: type[ma.Schema] | ma.Schema) -> str:
-        cls = type(resolve_schema_instance(schema))
-        name = cls.__name__.removesuffix("Schema")
-        if self._taken.setdefault(name, cls) is not cls:
-            name = f"{cls.__module__.partition('.')[0]}.{name}"
-        return name
+def _schema_name(schema: type[ma.Schema] | ma.Schema) -> str:
+    return schema_name(type(resolve_schema_instance(schema)))
 
 
 def _shared(status: str) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """Lists: the envelope, pages, search, sorting, and the filters of a resource."""
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Any
 
+import marshmallow as ma
 from aiohttp import web
 from aiohttp_apispec import docs, querystring_schema, response_schema
 from tortoise import Model
@@ -84,14 +85,9 @@ class ListQuery:
 
         table = model._meta.db_table  # noqa: SLF001 - Tortoise's documented way to the table
         self.__name__ = f"list_{table}"
-        item = schema.__name__.removesuffix("Schema")
-        envelope = {
-            "results": fields.List(fields.Nested(schema), required=True),
-            "pagination": fields.Nested(Pagination, required=True),
-        }
         docs(summary=summary or f"List the {table.replace('_', ' ')}")(self)
         querystring_schema(parameters)(self)
-        response_schema(Schema.from_dict(envelope, name=f"{item}List"), description="A page of the list.")(self)
+        response_schema(_envelope(schema), description="A page of the list.")(self)
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer the page that the request's query asks for."""
@@ -146,6 +142,15 @@ class ListQuery:
         if len(self._names) == len(self._columns):
             return page
         return [{name: row.get(name) for name in self._names} for row in page]
+
+
+@cache
+def _envelope(schema: type[Schema]) -> type[ma.Schema]:
+    envelope = {
+        "results": fields.List(fields.Nested(schema), required=True),
+        "pagination": fields.Nested(Pagination, required=True),
+    }
+    return Schema.from_dict(envelope, name=f"{schema.__name__.removesuffix('Schema')}List")
 
 
 def _is_plain(field: object) -> bool:

@@ -1,27 +1,25 @@
-"""Plugins: which are installed, in which order they come, and how their hooks are called."""
+"""Plugins: in which order they come, how their hooks are called, and what becomes of those that fail."""
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+import difflib
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, TypeVar
 
 import pluggy
 import structlog
 from aiohttp import web
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from jobbergate_server import hookspecs, settings
+from jobbergate_server.deadline import Hang, call_within, locate, wait_within
 
-GROUP = "jobbergate.plugins"
 OWN = "service"
-RESERVED = frozenset({OWN, *settings.Plugins.model_fields})
-"""Slugs that would be taken for the core's own plugin or for a key of `[plugins]`."""
+"""The slug of the core's own plugin."""
+HOOKS = tuple(name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec"))
 
 Result = TypeVar("Result")
 
@@ -30,6 +28,14 @@ log = structlog.get_logger()
 
 class StartError(Exception):
     """The server cannot start; the text has a line for each reason."""
+
+
+class WrongHook(Exception):
+    """A function is marked as a hook, and is none that is called; ``place`` is where it stands."""
+
+    def __init__(self, message: str, function: Callable[..., object]) -> None:
+        super().__init__(message)
+        self.place = _place(function)
 
 
 class State(StrEnum):
@@ -42,7 +48,11 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Plugin:
-    """An installed plugin; ``requires`` are the slugs of the plugins that its distribution requires."""
+    """An installed plugin.
+
+    ``requires`` are the slugs of the plugins that its distribution requires, ``unmet`` tells which of its requirements
+    this environment does not meet.
+    """
 
     slug: str
     module: ModuleType | str
@@ -50,6 +60,7 @@ class Plugin:
     version: str
     requires: frozenset[str] = frozenset()
     prefix: str = field(default="", kw_only=True)
+    unmet: tuple[str, ...] = field(default=(), kw_only=True)
     state: State = State.ACTIVE
     reason: str | None = None
 
@@ -57,6 +68,16 @@ class Plugin:
     def label(self) -> str:
         """The slug as Python and Tortoise write it."""
         return self.slug.replace("-", "_")
+
+    @property
+    def package(self) -> str:
+        """The name of the package, or of the module, that the plugin's code is in."""
+        name = self.module if isinstance(self.module, str) else self.module.__name__
+        return name.partition(".")[0]
+
+    def load(self) -> ModuleType:
+        """The module that implements the hooks."""
+        return import_module(self.module) if isinstance(self.module, str) else self.module
 
 
 def _anything(result: Any) -> Any:  # noqa: ANN401 - each hook has its own result
@@ -69,28 +90,53 @@ class Plugins:
     def __init__(self, installed: Iterable[Plugin], config: settings.Plugins) -> None:
         """Import and register those of ``installed`` that ``config`` does not disable.
 
+        Of two with one slug the first takes part, and ``duplicates`` has both, so that the start can be refused.
+
         Raises:
             StartError: A plugin that is not optional failed, or plugins require each other in a circle.
         """
-        installed = list(installed)
+        by_label: dict[str, Plugin] = {}
+        self.duplicates: list[tuple[Plugin, Plugin]] = []
         for plugin in installed:
             if plugin.slug in config.disabled:
                 plugin.state, plugin.reason = State.DISABLED, "disabled in the settings"
-        self.installed = _ordered(installed)
+            first = by_label.setdefault(plugin.label, plugin)
+            if first is not plugin and State.DISABLED not in {plugin.state, first.state}:
+                self.duplicates.append((first, plugin))
+        self.installed = _ordered(by_label.values())
         self._optional = frozenset(config.optional)
+        self._seconds = config.start_timeout
         self._failures: list[str] = []
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
+        self._callers: dict[tuple[str, str], pluggy.HookCaller] = {}
         for slug in sorted({*config.disabled, *config.optional} - {plugin.slug for plugin in self.installed}):
             self._failures.append(f"plugins.disabled, plugins.optional: no plugin {slug!r} is installed")
         for plugin in self.active:
-            self._attempt(plugin, "import", lambda plugin=plugin: self._register(plugin))  # type: ignore[misc]  # it is called at once
+            if plugin.unmet:
+                self.fail(plugin, "; ".join(plugin.unmet))
+            else:
+                self.attempt(plugin, "import", lambda plugin=plugin: self._register(plugin))  # type: ignore[misc]  # it is called at once
         self.refuse_failures()
 
     @property
     def active(self) -> list[Plugin]:
         """The plugins that take part."""
         return [plugin for plugin in self.installed if plugin.state is State.ACTIVE]
+
+    @property
+    def left_out(self) -> list[Plugin]:
+        """The plugins that should take part, and do not because they have failed."""
+        return [plugin for plugin in self.installed if plugin.state is State.FAILED]
+
+    def is_optional(self, plugin: Plugin) -> bool:
+        """Whether the server does without the plugin when it fails."""
+        return plugin.slug in self._optional
+
+    def implements(self, plugin: Plugin, hook: str) -> bool:
+        """Whether the plugin has an implementation of ``hook``."""
+        caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
+        return any(found.plugin_name == plugin.slug for found in caller.get_hookimpls())
 
     def call(
         self, plugin: Plugin, hook: str, accept: Callable[[Any], Result] = _anything, **arguments: object
@@ -99,12 +145,14 @@ class Plugins:
 
         It is None when the plugin has none, or when one of the two fails; failures are kept for `refuse_failures`.
         """
+        if not self.implements(plugin, hook):
+            return None
 
         def called() -> Result | None:
             result = self.run(plugin, hook, **arguments)
             return None if result is None else accept(result)
 
-        return self._attempt(plugin, hook, called)
+        return self.attempt(plugin, hook, called)
 
     def run(self, plugin: Plugin, hook: str, **arguments: object) -> Any:  # noqa: ANN401 - each hook has its own result
         """What the plugin's implementation of ``hook`` returns; None when it has none.
@@ -112,9 +160,32 @@ class Plugins:
         Raises:
             Exception: Whatever the plugin raises.
         """
-        others = [other for other in self._manager.get_plugins() if self._manager.get_name(other) != plugin.slug]
-        results = self._manager.subset_hook_caller(hook, others)(**arguments)
+        caller = self._callers.get((plugin.slug, hook))
+        if caller is None:
+            others = [other for other in self._manager.get_plugins() if self._manager.get_name(other) != plugin.slug]
+            caller = self._callers[plugin.slug, hook] = self._manager.subset_hook_caller(hook, others)
+        results = caller(**arguments)
         return results[0] if results else None
+
+    def attempt(self, plugin: Plugin, doing: str, action: Callable[[], Result]) -> Result | None:
+        """What ``action`` returns; None when it fails or hangs, which is kept for `refuse_failures`."""
+        try:
+            return call_within(self._seconds, action)
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, and is named for it
+            self.fail(plugin, self._told(plugin, doing, error))
+            return None
+
+    async def wait(self, plugin: Plugin, hook: str, answer: Awaitable[Result]) -> Result | None:
+        """What ``answer``, of the plugin's ``hook``, returns; None when it fails or hangs, as in `attempt`."""
+
+        def tell(hang: Hang) -> None:
+            log.error("event loop blocked at start", plugin=plugin.slug, reason=self._told(plugin, hook, hang))
+
+        try:
+            return await wait_within(self._seconds, answer, tell)
+        except Exception as error:  # noqa: BLE001 - likewise
+            self.fail(plugin, self._told(plugin, hook, error))
+            return None
 
     def fail(self, plugin: Plugin, reason: str) -> None:
         """Leave the plugin out whole; unless it is optional, `refuse_failures` will stop the start."""
@@ -143,85 +214,52 @@ class Plugins:
             raise StartError("\n".join(reasons))
 
     def _register(self, plugin: Plugin) -> None:
-        module = import_module(plugin.module) if isinstance(plugin.module, str) else plugin.module
+        module = plugin.load()
+        for name, function in _marked(module):
+            _check_hook(name, function)
         self._manager.register(module, plugin.slug)
-        try:
-            self._manager.check_pending()
-        except pluggy.PluginValidationError:
-            # The next check looks at all plugins again, and must not find what this one did.
-            self._manager.unregister(name=plugin.slug)
-            raise
 
-    def _attempt(self, plugin: Plugin, doing: str, action: Callable[[], Result]) -> Result | None:
-        try:
-            return action()
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and is named for it
-            self.fail(plugin, f"{doing}: {type(error).__name__}: {error}")
-            return None
+    def _told(self, plugin: Plugin, doing: str, error: BaseException) -> str:
+        """What has failed, how, and where the plugin's code has it, as far as that is known; all in one line."""
+        kind = "" if isinstance(error, Hang | WrongHook) else f"{type(error).__name__}: "
+        where = error.place if isinstance(error, WrongHook) else locate(plugin.package, error)
+        function = getattr(self._manager.get_plugin(plugin.slug), doing, None)
+        if where is None and inspect.isroutine(function):
+            where = _place(function)
+        return " ".join(f"{doing}: {kind}{error}".split()) + (f" ({where})" if where else "")
 
 
 PLUGINS: web.AppKey[Plugins] = web.AppKey("plugins", Plugins)
 
 
-def discover() -> list[Plugin]:
-    """The plugins that are installed in this environment, and the core's own.
-
-    Raises:
-        StartError: A slug is not one, or two distributions bring the same.
-    """
-    from jobbergate_server import __version__, service  # noqa: PLC0415 - the service plugin is made of this package
-
-    found: dict[str, EntryPoint] = {}
-    wrong = []
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, _distribution(entry))):
-        slug = entry.name
-        if slug in RESERVED or not re.fullmatch("[a-z][a-z0-9_-]*", slug):
-            wrong.append(
-                f"plugin {slug!r} of {_distribution(entry)}: the slug must consist of lower-case letters, digits and "
-                f"hyphens, and must not be {', '.join(sorted(RESERVED))}"
-            )
-        other = next((known for known in found if known.replace("-", "_") == slug.replace("-", "_")), None)
-        if other is not None:
-            first, second = _distribution(found[other]), _distribution(entry)
-            wrong.append(f"plugin {slug!r} is brought by both {first} and {second}")
-        found[slug] = entry
-    if wrong:
-        raise StartError("\n".join(wrong))
-    slugs: dict[str, set[str]] = {}
-    for slug, entry in found.items():
-        slugs.setdefault(_distribution(entry), set()).add(slug)
-    own = Plugin(OWN, service, "jobbergate-server", __version__)
-    return [own] + [
-        Plugin(
-            slug,
-            entry.value,
-            _distribution(entry),
-            entry.dist.version if entry.dist else "",
-            frozenset().union(*(slugs.get(name, set()) for name in _requirements(entry))) - {slug},
-            prefix=f"/{slug}",
-        )
-        for slug, entry in found.items()
-    ]
+def _marked(module: ModuleType) -> Iterator[tuple[str, Callable[..., object]]]:
+    """The functions of ``module`` that are marked as hooks, with the names of these."""
+    for name, value in vars(module).items():
+        if inspect.isroutine(value) and (options := getattr(value, f"{hookspecs.PROJECT}_impl", None)) is not None:
+            yield options.get("specname") or name, value
 
 
-def _distribution(entry: EntryPoint) -> str:
-    return canonicalize_name(entry.dist.name) if entry.dist else ""
+def _check_hook(name: str, function: Callable[..., object]) -> None:
+    """Refuse a function that would never be called, or not with what it asks for."""
+    if name not in HOOKS:
+        close = difflib.get_close_matches(name, HOOKS, n=1)
+        raise WrongHook(f"there is no hook {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""), function)
+    offered = inspect.signature(getattr(hookspecs, name)).parameters
+    if unknown := [parameter for parameter in inspect.signature(function).parameters if parameter not in offered]:
+        takes = f"offers {', '.join(offered)}" if offered else "offers nothing"
+        raise WrongHook(f"{name} asks for {', '.join(unknown)}, and the hook {takes}", function)
 
 
-def _requirements(entry: EntryPoint) -> list[str]:
-    """The names of the distributions that the entry point's own requires in this environment."""
-    requirements = [Requirement(text) for text in (entry.dist.requires if entry.dist else None) or []]
-    return [
-        canonicalize_name(requirement.name)
-        for requirement in requirements
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    ]
+def _place(function: Callable[..., object]) -> str:
+    code = inspect.unwrap(function).__code__
+    return f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def _ordered(plugins: Iterable[Plugin]) -> Sequence[Plugin]:
     by_slug = {plugin.slug: plugin for plugin in plugins}
     graph = {
-        slug: () if plugin.state is State.DISABLED else sorted(plugin.requires) for slug, plugin in by_slug.items()
+        slug: () if plugin.state is State.DISABLED else sorted(plugin.requires & by_slug.keys())
+        for slug, plugin in by_slug.items()
     }
     try:
         return [by_slug[slug] for slug in TopologicalSorter(graph).static_order()]

@@ -8,6 +8,10 @@ from tortoise.connection import get_connections
 class Client(AsyncpgDBClient):
     """A pool of connections to one PostgreSQL database."""
 
+    def connections(self) -> tuple[int, int]:
+        """The connections of the pool, and the idle ones among them."""
+        return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
+
     def _in_transaction(self) -> TransactionContextPooled:
         return TransactionContext(TransactionWrapper(self), self._pool_init_lock)
 

@@ -2,28 +2,68 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
+import structlog
 from aiohttp import web
 
 from jobbergate_server.auth.oidc import Provider
+from jobbergate_server.contributions import CONTRIBUTIONS, Contribution
 from jobbergate_server.database import DATABASE, Database
 from jobbergate_server.files import FILES, Files
 from jobbergate_server.migrations import pending
-from jobbergate_server.plugins import StartError
+from jobbergate_server.plugins import PLUGINS, StartError
 
 OK = "ok"
 DEADLINE = 5.0
 """Seconds that a part has for its answer; who probes the server does not wait much longer."""
 
+log = structlog.get_logger()
+
 PROVIDER: web.AppKey[Provider] = web.AppKey("provider", Provider)
 
 
-async def readiness(app: web.Application) -> dict[str, str]:
-    """The state of database, schema, provider and file store: `ok`, or why it is not ready."""
-    stored, issuer, files = await asyncio.gather(
-        check_storage(app[DATABASE]), check_issuer(app[PROVIDER]), check_files(app[FILES])
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the server can serve, whether it does so without something, and what each part says."""
+
+    ready: bool
+    degraded: bool
+    checks: dict[str, str]
+
+
+async def readiness(app: web.Application) -> Readiness:
+    """The state of database, schema, provider, file store and plugins: `ok`, or why one is not ready."""
+    plugins = app[PLUGINS]
+    looking_after = [it for it in app[CONTRIBUTIONS] if plugins.implements(it.plugin, "check_health")]
+    stored, issuer, files, health = await asyncio.gather(
+        check_storage(app[DATABASE]),
+        check_issuer(app[PROVIDER]),
+        check_files(app[FILES]),
+        asyncio.gather(*(_check_plugin(app, contribution) for contribution in looking_after)),
     )
-    return {**stored, "issuer": issuer, "files": files}
+    needed = {**stored, "issuer": issuer, "files": files}
+    dispensable = {plugin.slug: "left out; its reason stands in the log" for plugin in plugins.left_out}
+    for contribution, state in zip(looking_after, health, strict=True):
+        kind = dispensable if plugins.is_optional(contribution.plugin) else needed
+        kind[contribution.plugin.slug] = state
+    return Readiness(
+        ready=all(state == OK for state in needed.values()),
+        degraded=any(state != OK for state in dispensable.values()),
+        checks=needed | dispensable,
+    )
+
+
+async def _check_plugin(app: web.Application, contribution: Contribution) -> str:
+    """What the plugin says of itself."""
+    plugins, plugin = app[PLUGINS], contribution.plugin
+    try:
+        with app[DATABASE].bound():
+            async with asyncio.timeout(DEADLINE):
+                return str(await plugins.run(plugin, "check_health", context=contribution.context))
+    except Exception as error:
+        log.exception("health not known", plugin=plugin.slug)
+        return f"not known ({type(error).__name__})"
 
 
 async def check_storage(database: Database) -> dict[str, str]:

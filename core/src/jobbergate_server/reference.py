@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from jobbergate_server import settings
-from jobbergate_server.plugins import Plugin, Plugins, discover
+from jobbergate_server.discovery import discover
+from jobbergate_server.plugins import Plugin, Plugins
 from jobbergate_server.settings import Section, Settings, environment_name
 
 WIDTH = 120
@@ -68,9 +69,15 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _assignment(name: str, field: FieldInfo) -> str:
+def toml_value(field: FieldInfo) -> str | None:
+    """The default of the setting in TOML; None when there is none."""
     default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
-    return f"# {name} = …" if default is None else f"{name} = {_value(default)}"
+    return None if default is None else _value(default)
+
+
+def _assignment(name: str, field: FieldInfo) -> str:
+    default = toml_value(field)
+    return f"# {name} = …" if default is None else f"{name} = {default}"
 
 
 def _value(value: object) -> str:

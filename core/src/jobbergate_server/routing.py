@@ -1,9 +1,9 @@
 """Routes of plugins, and the way of a request through one: authorise, parse, call, answer."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import marshmallow as ma
 import structlog
@@ -12,17 +12,26 @@ from tortoise import Model
 
 from jobbergate_server.auth.identity import Identity, InvalidToken
 from jobbergate_server.auth.tokens import TokenVerifier
+from jobbergate_server.blocking import watched
 from jobbergate_server.database import Database
 from jobbergate_server.errors import Unauthorized
 from jobbergate_server.permissions import IDENTITY, Access, Permission, require_permission
 from jobbergate_server.requests import bearer_token, parse_request
-from jobbergate_server.responses import json_response
+from jobbergate_server.responses import CONTENT_TYPE, json_response
+
+if TYPE_CHECKING:
+    from jobbergate_server.plugins import Plugin
 
 log = structlog.get_logger()
 
 MOUNT = "/jobbergate"
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 METHODS = WRITING | {"GET"}
+BODIES = {"json": CONTENT_TYPE, "form": "multipart/form-data"}
+"""The parts of a request that are its body, as aiohttp-apispec calls them, with their content types."""
+
+PLUGIN: web.RequestKey[str] = web.RequestKey("plugin", str)
+"""The slug of the plugin that brings the request's route."""
 
 Answer = web.StreamResponse | Model | dict[str, Any] | list[Any] | None
 
@@ -56,6 +65,7 @@ class Route:
             raise ValueError(f"{self.method!r} is not one of the methods {', '.join(sorted(METHODS))}")
         if self.path and not self.path.startswith("/"):
             raise ValueError(f"the path {self.path!r} must be empty or begin with '/'")
+        web.UrlDispatcher().add_resource(self.path)  # refuses a path that is not well formed
         if not isinstance(self.permission, Permission | Access):
             raise TypeError(f"{self.method} {self.path!r} must have a Permission, AUTHENTICATED or PUBLIC")
 
@@ -75,11 +85,51 @@ class Route:
         return {declared["location"]: declared["schema"] for declared in getattr(self.handler, "__schemas__", [])}
 
     @property
+    def request_bodies(self) -> list[ma.Schema]:
+        """The schemas of the bodies that the handler takes; those of paths, queries and headers have no name."""
+        return [schema for location, schema in self.request_schemas.items() if location in BODIES]
+
+    @property
     def response_schema(self) -> ma.Schema | None:
         """The schema of the successful answer, if the handler's decorators declare one."""
         responses = getattr(self.handler, "__apispec__", {}).get("responses", {})
         schema = responses.get(str(self.status), {}).get("schema")
         return schema if isinstance(schema, ma.Schema) else None
+
+    def schemas(self) -> Iterator[type[ma.Schema]]:
+        """The classes of all schemas of requests and answers that the handler's decorators declare, each once."""
+        responses = getattr(self.handler, "__apispec__", {}).get("responses", {}).values()
+        declared = [*self.request_bodies, *(response.get("schema") for response in responses)]
+        rest = [schema for schema in declared if isinstance(schema, ma.Schema)]
+        seen: set[type[ma.Schema]] = set()
+        while rest:
+            schema = rest.pop()
+            if type(schema) not in seen:
+                seen.add(type(schema))
+                yield type(schema)
+                inner = (getattr(field, "inner", field) for field in schema.fields.values())
+                rest += [nested for field in inner if isinstance(nested := getattr(field, "schema", None), ma.Schema)]
+
+
+def schema_name(schema: type[ma.Schema]) -> str:
+    """The name of ``schema`` in the API document: that of its class without `Schema` at its end."""
+    return schema.__name__.removesuffix("Schema")
+
+
+@dataclass(frozen=True, slots=True)
+class HandledRequest:
+    """A request that was answered.
+
+    ``route`` is the path of its route with the names of the parameters in it, `/jobbergate/job-scripts/{job_script_id}`,
+    and ``plugin`` the slug of the plugin that brings it; both are None when there is no such route. ``seconds`` is the
+    time from the request's head to the answer.
+    """
+
+    method: str
+    route: str | None
+    plugin: str | None
+    status: int
+    seconds: float
 
 
 class _RollbackError(Exception):
@@ -93,7 +143,8 @@ class _RollbackError(Exception):
 class _Endpoint:
     """The aiohttp handler that serves a route."""
 
-    def __init__(self, route: Route, verifier: TokenVerifier, database: Database) -> None:
+    def __init__(self, plugin: str, route: Route, verifier: TokenVerifier, database: Database) -> None:
+        self._plugin = plugin
         self._route = route
         self._verifier = verifier
         self._database = database
@@ -102,6 +153,7 @@ class _Endpoint:
         self._respond = self._respond_in_transaction if route.method in WRITING else self._call
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
+        request[PLUGIN] = self._plugin
         permission = self._route.permission
         if permission is not Access.PUBLIC:
             request[IDENTITY] = await _authenticate(request, self._verifier)
@@ -109,9 +161,21 @@ class _Endpoint:
         if self._request_schemas:
             await parse_request(request, self._request_schemas)
         with self._database.bound():
-            if self._route.prepare:
-                await self._route.prepare(request)
-            return await self._respond(request)
+            return await watched(self._handle(request), self._tell_blocking)
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if self._route.prepare:
+            await self._route.prepare(request)
+        return await self._respond(request)
+
+    def _tell_blocking(self, seconds: float) -> None:
+        log.warning(
+            "event loop blocked by a handler",
+            plugin=self._plugin,
+            method=self._route.method,
+            route=self._route.path,
+            ms=round(seconds * 1000),
+        )
 
     async def _respond_in_transaction(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -147,9 +211,9 @@ async def _authenticate(request: web.Request, verifier: TokenVerifier) -> Identi
 
 
 def mount(
-    app: web.Application, prefix: str, routes: Sequence[Route], verifier: TokenVerifier, database: Database
+    app: web.Application, plugin: "Plugin", routes: Sequence[Route], verifier: TokenVerifier, database: Database
 ) -> None:
-    """Serve ``routes`` below ``prefix``."""
+    """Serve the ``routes`` of ``plugin``."""
     for route in routes:
-        endpoint = _Endpoint(route, verifier, database)
-        app.router.add_route(route.method, MOUNT + prefix + route.path, endpoint.__call__)
+        endpoint = _Endpoint(plugin.slug, route, verifier, database)
+        app.router.add_route(route.method, MOUNT + plugin.prefix + route.path, endpoint.__call__)

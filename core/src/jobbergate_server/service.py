@@ -3,12 +3,13 @@
 from importlib.resources import files
 from pathlib import Path
 
+import click
 from aiohttp import web
 from aiohttp_apispec import docs, response_schema
 
 from jobbergate_server import fields
 from jobbergate_server.errors import NotFound
-from jobbergate_server.hookspecs import hookimpl
+from jobbergate_server.hookspecs import Models, hookimpl
 from jobbergate_server.openapi import DOCUMENT
 from jobbergate_server.permissions import AUTHENTICATED, PUBLIC
 from jobbergate_server.plugins import PLUGINS, State
@@ -51,9 +52,14 @@ class ReadinessSchema(fields.Schema):
     """Whether the server can serve, part by part."""
 
     ready = fields.Boolean(required=True, example=True)
+    degraded = fields.Boolean(
+        required=True,
+        description="Whether a plugin is left out or not well, without which it can serve.",
+        example=False,
+    )
     checks = fields.Object(
         required=True,
-        description="What each part says: `ok`, or why it is not ready.",
+        description="What each part, and each plugin that looks after itself, says: `ok`, or why it is not ready.",
         example={"database": "ok", "schema": "ok", "issuer": "ok"},
     )
 
@@ -84,10 +90,10 @@ async def health(_: web.Request) -> None:
 )
 @response_schema(ReadinessSchema, description="All parts are ready.")
 async def ready(request: web.Request) -> web.Response:
-    """Whether database, schema and provider are there."""
-    checks = await readiness(request.app)
-    is_ready = all(result == "ok" for result in checks.values())
-    return json_response({"ready": is_ready, "checks": checks}, status=200 if is_ready else 503)
+    """Whether database, schema, provider, file store and plugins are there."""
+    state = await readiness(request.app)
+    answer = {"ready": state.ready, "degraded": state.degraded, "checks": state.checks}
+    return json_response(answer, status=200 if state.ready else 503)
 
 
 @docs(summary="List the installed plugins")
@@ -137,6 +143,20 @@ async def docs_file(request: web.Request) -> web.FileResponse:
     if name not in SWAGGER_FILES:
         raise NotFound("Not Found")
     return web.FileResponse(SWAGGER / name, headers=DOCS_HEADERS | {"Content-Type": SWAGGER_FILES[name]})
+
+
+@hookimpl
+def register_models() -> Models:
+    """Which plugin owns which tables."""
+    return Models("jobbergate_server.ownership", migrations="jobbergate_server.core_migrations")
+
+
+@hookimpl
+def register_commands() -> list[click.Command]:
+    """The commands of `jobbergate-server` itself."""
+    from jobbergate_server.cli import main  # noqa: PLC0415 - the commands are made of this package
+
+    return list(main.commands.values())
 
 
 @hookimpl

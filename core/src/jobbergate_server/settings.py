@@ -206,6 +206,8 @@ class Plugins(BaseModel):
     """Slugs of installed plugins that are left out."""
     optional: list[str] = []
     """Slugs of plugins that are left out when they fail, instead of stopping the start."""
+    start_timeout: PositiveFloat = 30
+    """Seconds that each hook of a plugin has when the server starts."""
 
     def tables(self) -> dict[str, Any]:
         """The tables of the plugins, by slug with `-` written as `_`."""

@@ -28,6 +28,10 @@ class Client(SqliteClient):
         if self._connection is not None:
             await self._connection.create_function("upper", 1, _upper, deterministic=True)
 
+    def connections(self) -> tuple[int, int]:
+        """The one connection, which is idle outside of transactions."""
+        return 1, int(not self._lock.locked())
+
     def _in_transaction(self) -> SqliteTransactionContext:
         return TransactionContext(Transaction(self), self._lock)
 

@@ -42,6 +42,7 @@ class TokenVerifier:
         self._clock = clock
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
         self._cache_size = cache_size
+        self._hits = self._misses = 0
 
     async def verify(self, token: str) -> Identity:
         """The identity that ``token`` speaks for.
@@ -60,13 +61,23 @@ class TokenVerifier:
             if self._provider.due:
                 await self._provider.refresh()
             if known.generation == self._provider.generation and self._clock() < known.expires:
+                self._hits += 1
                 return known.identity
+        self._misses += 1
         claims = await self._signed_claims(token)
         expires = self._check_dates(claims)
         self._check_parties(claims)
         identity = Identity.from_claims(claims)
         self._remember(digest, _Verified(identity, expires, self._provider.generation))
         return identity
+
+    def statistics(self) -> dict[str, float]:
+        """How many tokens are remembered, and how often one was found there, or was not."""
+        return {
+            "tokens_cached": len(self._cache),
+            "token_cache_hits": self._hits,
+            "token_cache_misses": self._misses,
+        }
 
     async def _signed_claims(self, token: str) -> dict[str, object]:
         """The claims of a token that has a good signature by a key of the provider."""

@@ -6,10 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
-from jobbergate_applications import routes, samples
+from jobbergate_applications import events, routes, samples
 from jobbergate_applications.permissions import EDIT, VIEW
 from jobbergate_applications.sandbox import SANDBOX, Sandbox
-from jobbergate_server import Files, Models, Permission, Route, hookimpl
+from jobbergate_server import EventType, Files, Models, Permission, Route, hookimpl
 
 
 @hookimpl
@@ -22,6 +22,12 @@ def register_models() -> Models:
 def register_permissions() -> Sequence[Permission]:
     """To see applications, and to change one's own."""
     return [VIEW, EDIT]
+
+
+@hookimpl
+def register_events() -> Sequence[EventType]:
+    """What happens to applications."""
+    return events.EVENTS
 
 
 @hookimpl

@@ -13,6 +13,7 @@ from aiohttp_apispec import (
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 
+from jobbergate_applications.events import CREATED, DELETED, UPDATED, tell
 from jobbergate_applications.models import NAME_LENGTH, Application, Kind
 from jobbergate_applications.permissions import EDIT, VIEW
 from jobbergate_applications.sandbox import SANDBOX
@@ -89,7 +90,9 @@ async def create_application(request: web.Request) -> Application:
     body = request[BODY]
     owner = require_email(request)
     moment = now()
-    return await saved(Application(**body, application_owner_email=owner, created_at=moment, updated_at=moment))
+    application = Application(**body, application_owner_email=owner, created_at=moment, updated_at=moment)
+    tell(CREATED, await saved(application))
+    return application
 
 
 @docs(
@@ -142,7 +145,7 @@ async def update_application(request: web.Request) -> Application:
 @match_info_schema(ApplicationPathSchema)
 async def delete_application(request: web.Request) -> None:
     """The job scripts that were made from it stay, without an application."""
-    await delete_row(await own_application(request))
+    await deleted(await own_application(request))
 
 
 @docs(
@@ -160,7 +163,7 @@ async def delete_application_by_identifier(request: web.Request) -> None:
     if application is None:
         raise NotFound(f"Application identifier={identifier!r} not found.")
     require_owner(request, "application", application.id, application.application_owner_email)
-    await delete_row(application)
+    await deleted(application)
 
 
 async def prepare_update(request: web.Request) -> None:
@@ -226,6 +229,7 @@ async def delete_application_files(request: web.Request) -> None:
         await remove_files(application)
         application.update_from_dict({"application_uploaded": False, "updated_at": now()})
         await application.save()
+        tell(UPDATED, application)
 
 
 async def changed(request: web.Request, application: Application) -> Application:
@@ -235,7 +239,14 @@ async def changed(request: web.Request, application: Application) -> Application
         await replace_files(application, stored)
         application.application_uploaded = True
     application.updated_at = now()
-    return await saved(application)
+    tell(UPDATED, await saved(application))
+    return application
+
+
+async def deleted(application: Application) -> None:
+    """Delete the application, and tell of it."""
+    await delete_row(application)
+    tell(DELETED, application)
 
 
 async def own_application(request: web.Request, *, lock: bool = True) -> Application:

@@ -2,7 +2,7 @@
 
 from jobbergate_email_notifications.rejections import notify
 from jobbergate_email_notifications.settings import EmailNotifications
-from jobbergate_job_submissions.agents import REJECTED
+from jobbergate_job_submissions.events import REJECTED
 from jobbergate_server import Event, PluginContext, Section, hookimpl
 
 
@@ -16,5 +16,5 @@ def register_settings() -> type[Section]:
 async def on_event(event: Event, context: PluginContext) -> None:
     """Mail the reason of a rejection to the owner, where a mail server is configured."""
     settings = context.settings
-    if event.name == REJECTED and isinstance(settings, EmailNotifications) and settings.host is not None:
+    if event.name == REJECTED.name and isinstance(settings, EmailNotifications) and settings.host is not None:
         await notify(settings, event.data)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from jobbergate_job_scripts import routes, samples
+from jobbergate_job_scripts import events, routes, samples
 from jobbergate_job_scripts.permissions import EDIT, VIEW
-from jobbergate_server import Files, Models, Permission, Route, hookimpl
+from jobbergate_server import EventType, Files, Models, Permission, Route, hookimpl
 
 
 @hookimpl
@@ -17,6 +17,12 @@ def register_models() -> Models:
 def register_permissions() -> Sequence[Permission]:
     """To see job scripts, and to change one's own."""
     return [VIEW, EDIT]
+
+
+@hookimpl
+def register_events() -> Sequence[EventType]:
+    """What happens to job scripts."""
+    return events.EVENTS
 
 
 @hookimpl

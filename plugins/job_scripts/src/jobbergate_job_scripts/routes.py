@@ -11,6 +11,7 @@ from tortoise.expressions import Q
 from jobbergate_applications.models import Application
 from jobbergate_applications.sandbox import SANDBOX
 from jobbergate_applications.storage import read_files as read_application_files
+from jobbergate_job_scripts.events import CREATED, DELETED, UPDATED, tell
 from jobbergate_job_scripts.models import JobScript, JobScriptFile
 from jobbergate_job_scripts.permissions import EDIT, VIEW
 from jobbergate_job_scripts.rendering import render_script
@@ -100,6 +101,7 @@ async def create_job_script(request: web.Request) -> JobScript:
         job_script_owner_email=require_email(request),
         application=await uploaded_application(body["application_id"]),
     )
+    tell(CREATED, script)
     stored = request[STORED]
     if stored is not None:
         await replace_files(script, stored)
@@ -141,6 +143,7 @@ async def update_job_script(request: web.Request) -> JobScript:
     changes = {name: value for name, value in request[BODY].items() if name in COLUMNS}
     script.update_from_dict({**changes, "updated_at": now()})
     await script.save()
+    tell(UPDATED, script)
     stored = request[STORED]
     if stored is not None:
         await replace_files(script, stored)
@@ -157,7 +160,9 @@ async def update_job_script(request: web.Request) -> JobScript:
 @match_info_schema(JobScriptPathSchema)
 async def delete_job_script(request: web.Request) -> None:
     """The job submissions that were made from it stay, without a job script."""
-    await delete_row(await own_job_script(request))
+    script = await own_job_script(request)
+    await delete_row(script)
+    tell(DELETED, script)
 
 
 async def prepare_upload(request: web.Request) -> None:
@@ -236,9 +241,10 @@ async def own_main(script_id: int) -> JobScriptFile:
 
 
 async def touch(script: JobScript) -> None:
-    """Renew the job script's `updated_at`."""
+    """Renew the job script's `updated_at`, and tell that it has changed."""
     script.updated_at = now()
     await script.save()
+    tell(UPDATED, script)
 
 
 def text_of(upload: Upload) -> str:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from jobbergate_job_submissions import routes
+from jobbergate_job_submissions import events, routes
 from jobbergate_job_submissions.permissions import EDIT, VIEW
-from jobbergate_server import Models, Permission, Route, hookimpl
+from jobbergate_server import EventType, Models, Permission, Route, hookimpl
 
 
 @hookimpl
@@ -17,6 +17,12 @@ def register_models() -> Models:
 def register_permissions() -> Sequence[Permission]:
     """To see job submissions, and to change one's own."""
     return [VIEW, EDIT]
+
+
+@hookimpl
+def register_events() -> Sequence[EventType]:
+    """What happens to job submissions, also on their clusters."""
+    return events.EVENTS
 
 
 @hookimpl

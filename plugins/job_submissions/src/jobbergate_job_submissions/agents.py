@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
 
 from jobbergate_job_scripts.storage import Texts, read_files
+from jobbergate_job_submissions.events import REJECTED, REPORTED, UPDATED, tell
 from jobbergate_job_submissions.models import FINISHED, JobSubmission, Status
 from jobbergate_job_submissions.permissions import EDIT, VIEW
 from jobbergate_job_submissions.schemas import (
@@ -24,18 +25,15 @@ from jobbergate_server import (
     PATH,
     BadRequest,
     Conflict,
-    Event,
     Files,
     NotFound,
     Route,
-    emit,
     find,
     now,
 )
 
 log = structlog.get_logger()
 
-REJECTED = "job_submission.rejected"
 NO_SCRIPT = "The job script of this submission was deleted."
 NO_MAIN_FILE = "The job script of this submission has no main file."
 
@@ -113,10 +111,11 @@ async def report(request: web.Request) -> JobSubmission:
     if all(getattr(submission, name) == value for name, value in changes.items()):
         return submission
     refuse_conflict(submission, changes)
+    before = submission.status
     submission.update_from_dict(changes | {"updated_at": now()})
     await submission.save()
-    if submission.status is Status.REJECTED and body["report_message"]:
-        emit(rejection(submission))
+    kind = UPDATED if submission.status is before else REPORTED.get(submission.status, UPDATED)
+    tell(kind, submission, body["report_message"])
     return submission
 
 
@@ -163,19 +162,7 @@ async def reject(request: web.Request, submission: JobSubmission) -> None:
         changes = {"status": Status.REJECTED, "report_message": message, "updated_at": now()}
         if await JobSubmission.filter(id=submission.id, status=Status.CREATED).update(**changes):
             submission.update_from_dict(changes)
-            emit(rejection(submission))
-
-
-def rejection(submission: JobSubmission) -> Event:
-    """The event of a submission that was rejected for a reason."""
-    return Event(
-        REJECTED,
-        {
-            "id": submission.id,
-            "owner_email": submission.job_submission_owner_email,
-            "report_message": submission.report_message,
-        },
-    )
+            tell(REJECTED, submission, message)
 
 
 ROUTES = [

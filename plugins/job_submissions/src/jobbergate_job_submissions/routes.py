@@ -10,6 +10,7 @@ from tortoise.expressions import Q
 from jobbergate_job_scripts.models import JobScript
 from jobbergate_job_scripts.storage import find_main
 from jobbergate_job_submissions import agents
+from jobbergate_job_submissions.events import CREATED, DELETED, UPDATED, tell
 from jobbergate_job_submissions.models import JobSubmission
 from jobbergate_job_submissions.permissions import EDIT, VIEW
 from jobbergate_job_submissions.sbatch import SbatchError, parse
@@ -127,7 +128,7 @@ async def create_job_submission(request: web.Request) -> JobSubmission:
     """
     body = request[BODY]
     moment = now()
-    return await JobSubmission.create(
+    submission = await JobSubmission.create(
         created_at=moment,
         updated_at=moment,
         job_submission_name=body["job_submission_name"],
@@ -138,6 +139,8 @@ async def create_job_submission(request: web.Request) -> JobSubmission:
         client_id=submission_client_id(request),
         execution_parameters=request[PARAMETERS] | body["execution_parameters"],
     )
+    tell(CREATED, submission)
+    return submission
 
 
 def submission_client_id(request: web.Request) -> str:
@@ -186,6 +189,7 @@ async def update_job_submission(request: web.Request) -> JobSubmission:
     submission = await own_job_submission(request)
     submission.update_from_dict(request[BODY] | {"updated_at": now()})
     await submission.save()
+    tell(UPDATED, submission)
     return submission
 
 
@@ -193,7 +197,9 @@ async def update_job_submission(request: web.Request) -> JobSubmission:
 @match_info_schema(JobSubmissionPathSchema)
 async def delete_job_submission(request: web.Request) -> None:
     """A job that runs on the cluster already goes on."""
-    await delete_row(await own_job_submission(request))
+    submission = await own_job_submission(request)
+    await delete_row(submission)
+    tell(DELETED, submission)
 
 
 async def own_job_submission(request: web.Request) -> JobSubmission:

@@ -1,0 +1,64 @@
+"""Licences that the site holds."""
+
+from aiohttp import web
+from aiohttp_apispec import docs, json_schema, response_schema
+from tortoise import Model
+from tortoise import fields as columns
+
+from jobbergate_server import BODY, ListQuery, Models, Permission, Route, Schema, fields, hookimpl
+
+VIEW = Permission("jobbergate:licences:view", "See the licences.")
+EDIT = Permission("jobbergate:licences:edit", "Add licences.")
+
+
+class Licence(Model):
+    """The seats that the site has of a feature."""
+
+    id = columns.IntField(primary_key=True)
+    feature = columns.CharField(64, unique=True)
+    seats = columns.IntField(db_index=True)
+
+    class Meta:
+        """Tortoise's options."""
+
+        table = "licences"
+
+
+class LicenceSchema(Schema):
+    """What a client sends, and what it is answered."""
+
+    id = fields.Integer(dump_only=True)
+    feature = fields.Text(required=True, max_length=64)
+    seats = fields.Integer(required=True, ge=1)
+
+
+list_licences = ListQuery(Licence, LicenceSchema, search=["feature"], sort=["id", "feature", "seats"])
+
+
+@docs(summary="Add a licence")
+@json_schema(LicenceSchema)
+@response_schema(LicenceSchema, 201)
+async def add_licence(request: web.Request) -> Licence:
+    """Add the licence that the body describes."""
+    return await Licence.create(**request[BODY])
+
+
+@hookimpl
+def register_models() -> Models:
+    """The table `licences`."""
+    return Models("acme_licences", migrations="acme_licences.migrations")
+
+
+@hookimpl
+def register_permissions() -> list[Permission]:
+    """To see the licences, and to add some."""
+    return [VIEW, EDIT]
+
+
+@hookimpl
+def register_routes() -> list[Route]:
+    """The list of the licences, and the way into it."""
+    return [
+        Route("GET", "", list_licences, permission=VIEW),
+        Route("POST", "", add_licence, permission=EDIT, status=201),
+    ]

@@ -1,0 +1,40 @@
+"""Prometheus: requests, database connections and the token cache as metrics, on a port of their own."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from jobbergate_prometheus.endpoint import exposed
+from jobbergate_prometheus.metrics import METRICS, Metrics
+from jobbergate_prometheus.settings import Prometheus
+from jobbergate_prometheus.workers import shared
+from jobbergate_server import HandledRequest, PluginContext, Section, Statistics, hookimpl
+
+
+@hookimpl
+def register_settings() -> type[Section]:
+    """Where Prometheus finds the metrics."""
+    return Prometheus
+
+
+@hookimpl
+@asynccontextmanager
+async def lifespan(context: PluginContext, statistics: Statistics) -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
+    """Count, and serve what was counted, where a port is configured."""
+    settings = context.settings
+    if not isinstance(settings, Prometheus) or settings.port is None:
+        yield {}
+        return
+    metrics = Metrics(statistics)
+    async with shared(metrics), exposed(metrics, settings.host, settings.port):
+        yield {METRICS: metrics}
+
+
+@hookimpl
+def on_request(request: HandledRequest, context: PluginContext) -> None:
+    """Count the request, where a port is configured."""
+    settings = context.settings
+    if isinstance(settings, Prometheus) and settings.port is not None:
+        context[METRICS].count(request)

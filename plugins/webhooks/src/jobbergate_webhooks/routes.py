@@ -1,0 +1,150 @@
+"""The routes of webhooks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from aiohttp import web
+from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
+from tortoise.expressions import Q
+
+from jobbergate_server import (
+    BODY,
+    EVENTS,
+    IDENTITY,
+    PATH,
+    InvalidRequest,
+    ListQuery,
+    NotFound,
+    Problem,
+    Route,
+    fields,
+    find,
+    now,
+    require_email,
+    require_owner,
+)
+from jobbergate_webhooks.addresses import ADDRESSES
+from jobbergate_webhooks.messages import new_secret
+from jobbergate_webhooks.models import Delivery, Webhook
+from jobbergate_webhooks.permissions import EDIT, VIEW
+from jobbergate_webhooks.schemas import (
+    DeliverySchema,
+    NewWebhookSchema,
+    WebhookCreateSchema,
+    WebhookPathSchema,
+    WebhookSchema,
+    WebhookUpdateSchema,
+)
+
+list_webhooks = ListQuery(
+    Webhook,
+    WebhookSchema,
+    summary="List one's own webhooks",
+    where=lambda request: Q(owner_email=request[IDENTITY].email),
+    search=["url"],
+    sort=["id", "url", "is_enabled", "created_at", "updated_at"],
+)
+
+list_deliveries = match_info_schema(WebhookPathSchema)(
+    ListQuery(
+        Delivery,
+        DeliverySchema,
+        summary="List the deliveries of a webhook",
+        where=lambda request: Q(webhook_id=request[PATH]["webhook_id"]),
+        search=["event", "message_id", "error"],
+        sort=["id", "event", "status", "attempts", "next_attempt_at", "response_status", "created_at", "updated_at"],
+    )
+)
+
+
+@docs(summary="Add a webhook")
+@json_schema(WebhookCreateSchema)
+@response_schema(NewWebhookSchema, 201)
+async def create_webhook(request: web.Request) -> Webhook:
+    """The caller becomes its owner, and is told of events that concern what is theirs.
+
+    Deliveries are signed as Standard Webhooks has it, with the secret, which is in this answer and in no other.
+    """
+    owner, moment = require_email(request), now()
+    return await Webhook.create(
+        **changes(request), owner_email=owner, secret=new_secret(), created_at=moment, updated_at=moment
+    )
+
+
+@docs(summary="Get a webhook")
+@match_info_schema(WebhookPathSchema)
+@response_schema(WebhookSchema)
+async def get_webhook(request: web.Request) -> Webhook:
+    """Only its owner sees a webhook."""
+    return await own_webhook(request)
+
+
+@docs(summary="Change a webhook")
+@match_info_schema(WebhookPathSchema)
+@json_schema(WebhookUpdateSchema)
+@response_schema(WebhookSchema)
+async def update_webhook(request: web.Request) -> Webhook:
+    """What is to be delivered still goes to the new URL; a webhook that is disabled gets nothing."""
+    webhook = await own_webhook(request, lock=True)
+    webhook.update_from_dict(changes(request) | {"updated_at": now()})
+    await webhook.save()
+    return webhook
+
+
+@docs(summary="Delete a webhook", responses={"204": {"description": "It is deleted, with its deliveries."}})
+@match_info_schema(WebhookPathSchema)
+async def delete_webhook(request: web.Request) -> None:
+    """What is to be delivered still is not."""
+    webhook = await own_webhook(request, lock=True)
+    await webhook.delete()
+
+
+async def prepare_deliveries(request: web.Request) -> None:
+    """Let only the owner of a webhook see its deliveries."""
+    await own_webhook(request)
+
+
+async def own_webhook(request: web.Request, *, lock: bool = False) -> Webhook:
+    """The webhook of the path, which must be the caller's."""
+    webhook_id = request[PATH]["webhook_id"]
+    webhook = await find(Webhook, webhook_id, lock=lock)
+    if webhook is None:
+        raise NotFound(f"Webhook with id={webhook_id} not found.")
+    require_owner(request, "webhook", webhook.id, webhook.owner_email)
+    return webhook
+
+
+def changes(request: web.Request) -> dict[str, Any]:
+    """The columns that the request sets.
+
+    Raises:
+        InvalidRequest: The URL or the events are not possible on this server.
+    """
+    body = request[BODY]
+    if wrong := list(problems(request, body)):
+        raise InvalidRequest(wrong)
+    return {**body, **({"events": list(dict.fromkeys(body["events"]))} if "events" in body else {})}
+
+
+def problems(request: web.Request, body: dict[str, Any]) -> Iterator[dict[str, object]]:
+    """What this server has against the URL and the events."""
+    if "url" in body and (refusal := request.app[ADDRESSES].refusal(body["url"])):
+        yield Problem("value_error", refusal).entry(["body", "url"])
+    if body.get("events") == []:
+        problem = Problem("value_error.list.min_items", "ensure this value has at least 1 items", {"limit_value": 1})
+        yield problem.entry(["body", "events"])
+    registered = request.app[EVENTS]
+    known = fields.Choice(sorted(registered))
+    for index, name in enumerate(body.get("events", ())):
+        if name not in known.choices:
+            yield known.problem.entry(["body", "events", index])
+
+
+ROUTES = [
+    Route("GET", "", list_webhooks, permission=VIEW),
+    Route("POST", "", create_webhook, permission=EDIT, status=201),
+    Route("GET", "/{webhook_id}", get_webhook, permission=VIEW),
+    Route("PUT", "/{webhook_id}", update_webhook, permission=EDIT),
+    Route("DELETE", "/{webhook_id}", delete_webhook, permission=EDIT, status=204),
+    Route("GET", "/{webhook_id}/deliveries", list_deliveries, permission=VIEW, prepare=prepare_deliveries),
+]
