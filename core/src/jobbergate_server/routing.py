@@ -120,7 +120,7 @@ def schema_name(schema: type[ma.Schema]) -> str:
 class HandledRequest:
     """A request that was answered.
 
-    ``route`` is the path of its route with the names of the parameters in it, `/jobbergate/job-scripts/{job_script_id}`,
+    ``route`` is the path of its route with names for its parameters, such as `/jobbergate/job-scripts/{job_script_id}`,
     and ``plugin`` the slug of the plugin that brings it; both are None when there is no such route. ``seconds`` is the
     time from the request's head to the answer.
     """

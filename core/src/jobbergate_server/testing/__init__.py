@@ -114,7 +114,9 @@ def issuer_key() -> RSAKey:
 
 @pytest.fixture
 async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> AsyncIterator[MakeApp]:
-    """Start a server, as in ``await make_app(plugins=["licences"], settings={"limits": {"max_page_size": 2}})``.
+    """Start a server with the plugins and settings that are named.
+
+    An example: ``await make_app(plugins=["licences"], settings={"limits": {"max_page_size": 2}})``.
 
     ``plugins`` are slugs of installed plugins, which come with whatever they require, or instead descriptions of
     plugins that are not installed; all that are installed by default. ``settings`` are tables as in the settings file.

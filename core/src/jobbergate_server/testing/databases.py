@@ -72,9 +72,7 @@ def server_url(dialect: str, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def template_url(
-    dialect: str, server_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def template_url(dialect: str, server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a migrated database without rows, which tests copy."""
     if dialect == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('template')}/template.db"
