@@ -65,7 +65,7 @@ async def test_an_event_that_is_named_twice_counts_once(call: Call) -> None:
 async def test_a_deleted_webhook_is_gone(call: Call, webhook: dict[str, Any]) -> None:
     path = f"{URL}/{webhook['id']}"
     assert await call("DELETE", path) == (204, None)
-    gone = {"detail": f"Webhook with id={webhook['id']} not found."}
+    gone = {"detail": f"Could not find webhooks instance with id {webhook['id']}"}
     for method, end in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/deliveries")):
         assert await call(method, path + end, json={}) == (404, gone)
 

@@ -33,6 +33,7 @@ from jobbergate_server.permissions import (
     IDENTITY,
     PUBLIC,
     Permission,
+    find_own,
     require_email,
     require_owner,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "emit",
     "fields",
     "find",
+    "find_own",
     "hookimpl",
     "json_response",
     "now",

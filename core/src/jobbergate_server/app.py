@@ -90,7 +90,7 @@ def _document(plugins: Plugins, contributions: list[Contribution]) -> bytes:
         return encode(build_document(contributions, __version__))
     except Exception:  # noqa: BLE001 - what a schema of a plugin does, which is found and named here
         for it in contributions:
-            plugins.attempt(it.plugin, "API document", partial(build_document, [it], __version__))
+            plugins.attempt(it.plugin, "API document", lambda it=it: encode(build_document([it], __version__)))  # type: ignore[misc]  # it is called at once
     plugins.refuse_failures()
     contributions[:] = active(contributions)
     return encode(build_document(contributions, __version__))

@@ -6,7 +6,9 @@ from typing import NamedTuple
 from aiohttp import web
 
 from jobbergate_server.auth.identity import Identity
-from jobbergate_server.errors import Forbidden
+from jobbergate_server.database import Row, find
+from jobbergate_server.errors import Forbidden, NotFound
+from jobbergate_server.requests import PATH
 
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 
@@ -63,3 +65,23 @@ def require_owner(request: web.Request, kind: str, row_id: int, owner: str) -> N
             f"User {email} does not own {kind} with id={row_id}. "
             f"Only the {kind} owner ({owner}) can modify this {kind}."
         )
+
+
+async def find_own(
+    request: web.Request, model: type[Row], parameter: str, *related: str, owner: str, lock: bool = True
+) -> Row:
+    """The row whose id is in the path as ``parameter`` (`webhook_id`), which must be the caller's.
+
+    ``owner`` is the column with its owner's e-mail address; ``related`` and ``lock`` are as with `find`.
+
+    Raises:
+        NotFound: There is no such row.
+        Forbidden: It is somebody else's.
+    """
+    row_id = request[PATH][parameter]
+    row = await find(model, row_id, *related, lock=lock)
+    if row is None:
+        table = model._meta.db_table  # noqa: SLF001 - Tortoise's documented way to the table
+        raise NotFound(f"Could not find {table} instance with id {row_id}")
+    require_owner(request, parameter.removesuffix("_id"), row_id, getattr(row, owner))
+    return row

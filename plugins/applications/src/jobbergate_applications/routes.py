@@ -36,7 +36,6 @@ from jobbergate_server import (
     FILES,
     FORM,
     IDENTITY,
-    PATH,
     QUERY,
     Conflict,
     ListQuery,
@@ -45,6 +44,7 @@ from jobbergate_server import (
     delete_row,
     fields,
     find,
+    find_own,
     now,
     require_email,
     require_owner,
@@ -251,12 +251,7 @@ async def deleted(application: Application) -> None:
 
 async def own_application(request: web.Request, *, lock: bool = True) -> Application:
     """The application of the path, which must be the caller's."""
-    application_id = request[PATH]["application_id"]
-    application = await find(Application, application_id, lock=lock)
-    if application is None:
-        raise NotFound(f"Could not find applications instance with id {application_id}")
-    require_owner(request, "application", application.id, application.application_owner_email)
-    return application
+    return await find_own(request, Application, "application_id", owner="application_owner_email", lock=lock)
 
 
 async def find_by_identifier(identifier: str) -> Application | None:

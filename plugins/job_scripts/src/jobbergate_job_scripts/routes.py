@@ -40,9 +40,9 @@ from jobbergate_server import (
     confined_path,
     delete_row,
     find,
+    find_own,
     now,
     require_email,
-    require_owner,
 )
 
 COLUMNS = ("job_script_name", "job_script_description", "is_archived")
@@ -279,12 +279,7 @@ def attachment(name: str) -> str:
 
 async def own_job_script(request: web.Request, *, lock: bool = True) -> JobScript:
     """The job script of the path, which must be the caller's."""
-    job_script_id = request[PATH]["job_script_id"]
-    script = await find(JobScript, job_script_id, "application", lock=lock)
-    if script is None:
-        raise NotFound(f"Could not find job_scripts instance with id {job_script_id}")
-    require_owner(request, "job_script", script.id, script.job_script_owner_email)
-    return script
+    return await find_own(request, JobScript, "job_script_id", "application", owner="job_script_owner_email", lock=lock)
 
 
 async def uploaded_application(application_id: int | None) -> Application | None:

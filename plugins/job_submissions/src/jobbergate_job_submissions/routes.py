@@ -35,9 +35,9 @@ from jobbergate_server import (
     delete_row,
     fields,
     find,
+    find_own,
     now,
     require_email,
-    require_owner,
 )
 
 PARAMETERS = web.RequestKey("parameters", dict[str, Any])
@@ -204,12 +204,7 @@ async def delete_job_submission(request: web.Request) -> None:
 
 async def own_job_submission(request: web.Request) -> JobSubmission:
     """The job submission of the path, locked, which must be the caller's."""
-    job_submission_id = request[PATH]["job_submission_id"]
-    submission = await find(JobSubmission, job_submission_id, "job_script", lock=True)
-    if submission is None:
-        raise NotFound(f"Could not find job_submissions instance with id {job_submission_id}")
-    require_owner(request, "job_submission", submission.id, submission.job_submission_owner_email)
-    return submission
+    return await find_own(request, JobSubmission, "job_submission_id", "job_script", owner="job_submission_owner_email")
 
 
 ROUTES = [

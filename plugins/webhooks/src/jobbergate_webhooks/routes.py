@@ -14,14 +14,12 @@ from jobbergate_server import (
     PATH,
     InvalidRequest,
     ListQuery,
-    NotFound,
     Problem,
     Route,
     fields,
-    find,
+    find_own,
     now,
     require_email,
-    require_owner,
 )
 from jobbergate_webhooks.addresses import ADDRESSES
 from jobbergate_webhooks.messages import new_secret
@@ -106,12 +104,7 @@ async def prepare_deliveries(request: web.Request) -> None:
 
 async def own_webhook(request: web.Request, *, lock: bool = False) -> Webhook:
     """The webhook of the path, which must be the caller's."""
-    webhook_id = request[PATH]["webhook_id"]
-    webhook = await find(Webhook, webhook_id, lock=lock)
-    if webhook is None:
-        raise NotFound(f"Webhook with id={webhook_id} not found.")
-    require_owner(request, "webhook", webhook.id, webhook.owner_email)
-    return webhook
+    return await find_own(request, Webhook, "webhook_id", owner="owner_email", lock=lock)
 
 
 def changes(request: web.Request) -> dict[str, Any]:
