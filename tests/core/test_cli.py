@@ -173,7 +173,7 @@ def test_the_plugins_are_listed_with_their_states(tmp_path: Path, site: Site) ->
     }
     rows = json.loads(printed(tmp_path, "plugins", "--json", **variables))
     by_name = {row["name"]: row for row in rows}
-    reason = f"register_routes: RuntimeError: out of licences ({site.folder}/site_beta.py:4)"
+    reason = f"register_routes: RuntimeError: out of licences ({site.folder}/site_beta.py:6)"
     assert by_name["alpha"] == {
         "name": "alpha",
         "version": "1.0",

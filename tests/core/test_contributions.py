@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobbergate_server import PUBLIC, Permission, Route
-from jobbergate_server.app import create_app
 from jobbergate_server.contributions import Contribution, collect, permission_names, tortoise_apps
 from jobbergate_server.discovery import discover
 from jobbergate_server.plugins import Plugins, StartError, State
@@ -171,7 +170,10 @@ def register_routes():
     contributions = collect(plugins, settings)
     assert "alpha:view" not in permission_names(contributions)
     alpha = next(plugin for plugin in plugins.installed if plugin.slug == "alpha")
-    assert (alpha.state, alpha.reason) == (State.FAILED, f"register_routes: RuntimeError: no routes ({site.file(module)}:8)")
+    assert (alpha.state, alpha.reason) == (
+        State.FAILED,
+        f"register_routes: RuntimeError: no routes ({site.file(module)}:8)",
+    )
 
 
 def test_a_permission_that_nobody_registers_is_told(site: Site) -> None:

@@ -13,8 +13,8 @@ from openapi_spec_validator import validate as validate_document
 from jobbergate_server import PUBLIC, Permission, __version__
 from jobbergate_server.app import create_app
 from jobbergate_server.contributions import collect
-from jobbergate_server.openapi import DOCUMENT, build_document
 from jobbergate_server.discovery import discover
+from jobbergate_server.openapi import DOCUMENT, build_document
 from jobbergate_server.plugins import Plugins
 from jobbergate_server.settings import load_settings
 from jobbergate_server.testing import Client, Served

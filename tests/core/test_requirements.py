@@ -1,4 +1,4 @@
-"""What the distribution of a plugin requires must be installed, in a version that fits, before the plugin is imported."""
+"""What the distribution of a plugin requires must be installed, in a version that fits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def refused() -> str:
     [
         (["site-beta >= 2"], "requires site-beta>=2, but site-beta 1.5 is installed"),
         (["Site_Beta == 1.4"], "requires site-beta==1.4, but site-beta 1.5 is installed"),
-        (["jobbergate-server >= 99"], f"requires jobbergate-server>=99, but jobbergate-server {__version__} is installed"),
+        (
+            ["jobbergate-server >= 99"],
+            f"requires jobbergate-server>=99, but jobbergate-server {__version__} is installed",
+        ),
         (["site-omega"], "requires site-omega, which is not installed"),
         (["not-installed >= 3; python_version >= '3'"], "requires not-installed>=3, which is not installed"),
         (

@@ -157,6 +157,7 @@ async def _mount(verifier: TokenVerifier, app: web.Application) -> AsyncIterator
     if not all(contribution.is_active for contribution in contributions):
         contributions[:] = active(contributions)
         app[DOCUMENT] = encode(build_document(contributions, __version__))
+        app[EVENTS] = {event.name: event for contribution in contributions for event in contribution.events}
     for contribution in contributions:
         mount(app, contribution.plugin, contribution.routes, verifier, app[DATABASE])
     yield

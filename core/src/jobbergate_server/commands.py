@@ -84,10 +84,14 @@ class PluginCommands(click.Group):
 
 
 async def _with_database(site: Site, work: Awaitable[object]) -> object:
-    async with site.current() as database:
-        dispatcher = Dispatcher(site.plugins, site.contributions, database)
-        database.record, database.publish = dispatcher.record, dispatcher.publish
-        with database.bound():
-            result = await work
-        await dispatcher.close()
-        return result
+    try:
+        async with site.current() as database:
+            dispatcher = Dispatcher(site.plugins, site.contributions, database)
+            database.record, database.publish = dispatcher.record, dispatcher.publish
+            with database.bound():
+                result = await work
+            await dispatcher.close()
+            return result
+    finally:
+        if inspect.iscoroutine(work):
+            work.close()  # without a database it has not begun

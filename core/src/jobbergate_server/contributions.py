@@ -133,7 +133,8 @@ def _all(kind: type[Item]) -> Callable[[object], list[Item]]:
         listed = list(items)
         for item in listed:
             if not isinstance(item, kind):
-                raise TypeError(f"{item!r} is not a {kind.__name__}")
+                article = "an" if kind.__name__.startswith(tuple("AEIOU")) else "a"
+                raise TypeError(f"{item!r} is not {article} {kind.__name__}")
         return listed
 
     return accept

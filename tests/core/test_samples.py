@@ -1,0 +1,57 @@
+"""Samples: plugins add them to the databases of development servers, and to no others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from jobbergate_server import Files, hookimpl
+from jobbergate_server.dev import EMAIL
+from jobbergate_server.plugins import Plugin, StartError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from jobbergate_server.testing import MakeApp
+
+pytestmark = pytest.mark.database("sqlite")
+
+
+class Sampler:
+    """A plugin that notes for whom it was asked to add samples."""
+
+    __name__ = "sampler"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.asked: list[tuple[str, type]] = []
+        self.error = error
+
+    @hookimpl
+    async def add_samples(self, owner: str, files: Files) -> None:
+        """Note it, or fail."""
+        if self.error:
+            raise self.error
+        self.asked.append((owner, type(files)))
+
+
+def plugin(sampler: Sampler) -> Plugin:
+    return Plugin("sampler", cast("ModuleType", sampler), "site-sampler", "1.0")
+
+
+async def test_samples_are_added_for_the_owner_and_only_where_they_are_wanted(
+    make_app: MakeApp, notebook: list[Plugin]
+) -> None:
+    sampler = Sampler()
+    await make_app(plugins=[*notebook, plugin(sampler)])
+    assert sampler.asked == []
+    await make_app(plugins=[*notebook, plugin(sampler)], samples=True)
+    assert sampler.asked == [(EMAIL, Files)]
+
+
+async def test_samples_that_fail_are_told_with_their_plugin(make_app: MakeApp, notebook: list[Plugin]) -> None:
+    with pytest.raises(StartError) as failure:
+        await make_app(plugins=[*notebook, plugin(Sampler(RuntimeError("out of samples")))], samples=True)
+    assert str(failure.value).startswith(
+        "plugin 'sampler' (site-sampler 1.0): add_samples: RuntimeError: out of samples"
+    )
