@@ -9,7 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from http import HTTPStatus
+from importlib.resources import files
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,8 @@ CONSTANTS: Mapping[str, str] = {
 """What the public names mean that have no docstring of their own."""
 FIELDS = ("Text", "Integer", "Boolean", "Choice", "Literal", "Path", "Timestamp", "List", "Object", "Nested")
 """The fields that a schema is made of."""
+KIT = ("__init__", "databases", "conformance")
+"""The modules of the test kit whose names are for authors."""
 WITH_METHODS = frozenset({"Files", "PluginContext", "Problem"})
 """The classes whose methods plugins call; those of others are the server's."""
 
@@ -74,6 +76,7 @@ def pages() -> dict[str, str]:
         "events.md": _events(contributions),
         "commands.md": _commands(contributions),
         "errors.md": _errors(),
+        "testing.md": _testing(),
     }
     return {name: _joined([MADE, "", *lines]) for name, lines in made.items()}
 
@@ -129,7 +132,7 @@ def _names() -> Iterator[str]:
     exceptions = {it.__name__ for it in (*api_errors(), errors.ApiError)}
     yield from ("# Python names", "", "Everything that a plugin imports is in the package `jobbergate_server`.", "")
     yield from ("The errors that a handler raises are in [Errors](errors.md).", "", "## Constants", "")
-    yield from ("| Name | |", "|---|---|")
+    yield from ("| Name | Meaning |", "|---|---|")
     yield from (f"| `{name}` | {_cell(CONSTANTS[name])} |" for name in jobbergate_server.__all__ if name in CONSTANTS)
     yield from ("", "## Functions")
     for name, value in values.items():
@@ -139,7 +142,7 @@ def _names() -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, type) and name not in exceptions:
             yield from _entry(name, value)
-    yield from ("", "## Fields of schemas", "", *_text(fields.__doc__), "", "| Field | |", "|---|---|")
+    yield from ("", "## Fields of schemas", "", *_text(fields.__doc__), "", "| Field | Value |", "|---|---|")
     yield from (f"| `fields.{name}` | {_cell(inspect.getdoc(getattr(fields, name)) or '')} |" for name in FIELDS)
 
 
@@ -160,7 +163,7 @@ def _settings(contributions: Iterable[Contribution]) -> Iterator[str]:
     yield "A key that does not exist is an error. A setting without a default is shown with —."
     for path, model in settings_tables(contributions):
         yield from ("", f"## `{'.'.join(path)}`", "", *_text(model.__doc__), "")
-        yield from ("| Setting | Default | Environment variable | |", "|---|---|---|---|")
+        yield from ("| Setting | Default | Environment variable | Meaning |", "|---|---|---|---|")
         for name, field in model.model_fields.items():
             if _table(field) is None:
                 default = "—" if (text := toml_value(field)) is None else f"`{text}`"
@@ -173,7 +176,7 @@ def _permissions(contributions: Iterable[Contribution]) -> Iterator[str]:
     yield from ("# Permissions", "")
     yield "A token names in its claim `permissions`, a list of texts, what its bearer may do."
     yield "`jobbergate-server audit` prints the routes of a site, with those of its own plugins."
-    yield from ("", "| Permission | | Plugin |", "|---|---|---|")
+    yield from ("", "| Permission | What it allows | Plugin |", "|---|---|---|")
     for it in contributions:
         for permission in it.permissions:
             yield f"| `{permission.name}` | {_cell(permission.description)} | {it.plugin.slug} |"
@@ -183,7 +186,7 @@ def _permissions(contributions: Iterable[Contribution]) -> Iterator[str]:
             allowed = route.permission
             needed = f"`{allowed.name}`" if isinstance(allowed, Permission) else allowed.value
             yield f"| `{route.method} {MOUNT}{it.plugin.prefix}{route.path}` | {needed} |"
-    yield from ("", "## Routes without a permission", "", "| Python name | |", "|---|---|")
+    yield from ("", "## Routes without a permission", "", "| Python name | Who may call |", "|---|---|")
     yield from (f"| `{access.name}` | {access.value} |" for access in Access)
 
 
@@ -191,7 +194,7 @@ def _events(contributions: Iterable[Contribution]) -> Iterator[str]:
     yield from ("# Events", "")
     yield "What requests have done. Plugins are told of it by the hooks [`before_commit`](plugins.md#before_commit) and"
     yield "[`on_event`](plugins.md#on_event), and other programs by [webhooks](../howto/webhooks.md)."
-    yield from ("", "| Event | | Plugin |", "|---|---|---|")
+    yield from ("", "| Event | What has happened | Plugin |", "|---|---|---|")
     for it in contributions:
         yield from (f"| `{event.name}` | {_cell(event.description)} | {it.plugin.slug} |" for event in it.events)
 
@@ -203,7 +206,7 @@ def _commands(contributions: Iterable[Contribution]) -> Iterator[str]:
         yield from ("", f"## `{f'{name} {usage}'.rstrip()}`", "", *_text(command.help), "")
         options = [it for it in command.params if isinstance(it, click.Option)]
         if options:
-            yield from ("| Option | |", "|---|---|")
+            yield from ("| Option | Meaning |", "|---|---|")
         yield from (f"| {_option(option, command)} | {_cell(option.help or '')} |" for option in options)
 
 
@@ -216,19 +219,62 @@ def _errors() -> Iterator[str]:
     yield from ("", "```json", json.dumps({"detail": [PROBLEM]}, indent=2), "```", "")
     yield "A failure of the server itself is answered 500 and written to the log."
     yield from ("", "## What a handler raises", "", "Each is in `jobbergate_server`, unless only the core raises it.")
-    yield from ("The transaction of the request is rolled back.", "", "| Error | Status | |", "|---|---|---|")
+    yield from ("The transaction of the request is rolled back.", "", "| Error | Status | Meaning |", "|---|---|---|")
     for error in api_errors():
         text = _cell(error.__doc__ or "")
         core = "" if error.__name__ in jobbergate_server.__all__ else " Raised by the core alone."
-        yield f"| `{error.__name__}` | {error.status} {HTTPStatus(error.status).phrase} | {text}{core} |"
+        yield f"| `{error.__name__}` | {error.status} | {text}{core} |"
     yield from ("", "A row that contradicts another one (`tortoise.exceptions.IntegrityError`) is answered 409.")
     yield from ("", "### `ApiError`", "", "```{ .python .signature }", *_class(_definition(errors.ApiError)), "```", "")
     yield from _text(errors.ApiError.__doc__)
     yield from ("", "### `Problem`", "", "```{ .python .signature }", *_class(_definition(errors.Problem)), "```", "")
     yield from _text(errors.Problem.__doc__)
-    yield from ("", "## By status", "", "| Status | | Example of `detail` |", "|---|---|---|")
+    yield from ("", "## By status", "", "| Status | Meaning | Example of `detail` |", "|---|---|---|")
     for status, (_, description, _, example) in ERRORS.items():
         yield f"| {status} | {_cell(description)} | `{_cell(json.dumps(example))}` |"
+
+
+def kit() -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """What the test kit defines, by name; it is read and not imported, because it needs what only tests have."""
+    sources = (files("jobbergate_server") / "testing" / f"{name}.py" for name in KIT)
+    nodes = [node for source in sources for node in ast.parse(source.read_text("utf-8")).body]
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name: node for node in nodes if isinstance(node, kinds) and not node.name.startswith("_")}
+
+
+def is_fixture(node: ast.AST) -> bool:
+    """Whether the definition is that of a fixture of pytest."""
+    return any("pytest.fixture" in ast.unparse(it) for it in getattr(node, "decorator_list", []))
+
+
+def _testing() -> Iterator[str]:
+    defined = kit()
+    yield from (
+        "# Test kit",
+        "",
+        "What the tests of a plugin use; [Test a plugin](../howto/test-a-plugin.md) shows how.",
+    )
+    yield from ("All of it is in `jobbergate_server.testing`.", "", "## Fixtures")
+    for name, node in defined.items():
+        if is_fixture(node):
+            yield from ("", f"### `{name}`", "", *_text(ast.get_docstring(node)))
+    yield from ("", "## Servers", "")
+    yield from ("`make_app` is called as this, and its answer is a `Served`:", "", "```{ .python .signature }")
+    yield from (*_signature(_method(defined["MakeApp"], "__call__")), "```")
+    yield from ("", "### `Served`", "", *_text(ast.get_docstring(defined["Served"])))
+    for name in ("client_as", "client", "token"):
+        method = _method(defined["Served"], name)
+        yield from ("", "```{ .python .signature }", *_signature(method), "```", "", *_text(ast.get_docstring(method)))
+    yield from ("", "## Conformance", "", "```{ .python .signature }", *_signature(defined["conformance"]), "```", "")
+    yield from (*_text(ast.get_docstring(defined["conformance"])), "", "| Test | Promise |", "|---|---|")
+    for it in defined["Conformance"].body:
+        if isinstance(it, ast.FunctionDef | ast.AsyncFunctionDef) and it.name.startswith("test_"):
+            yield f"| `{it.name}` | {_cell(ast.get_docstring(it) or '')} |"
+
+
+def _method(node: ast.AST, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
+    methods = (it for it in ast.walk(node) if isinstance(it, ast.FunctionDef | ast.AsyncFunctionDef))
+    return next(it for it in methods if it.name == name)
 
 
 def _tables(model: type[BaseModel], *path: str) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
@@ -297,11 +343,8 @@ def _parts(arguments: str) -> Iterator[str]:
 def _class(node: Any) -> list[str]:  # noqa: ANN401 - the definition of a class
     bases = ", ".join(ast.unparse(base) for base in node.bases)
     lines = [f"class {node.name}({bases})" if bases else f"class {node.name}"]
-    lines += [
-        f"    {ast.unparse(it)}"
-        for it in node.body
-        if isinstance(it, ast.AnnAssign) and not ast.unparse(it.target).startswith("_")
-    ]
+    if bases in {"", "NamedTuple"}:  # what others have there is for the libraries that they derive from
+        lines += [f"    {ast.unparse(it)}" for it in node.body if isinstance(it, ast.AnnAssign)]
     for it in node.body:
         if isinstance(it, ast.FunctionDef) and it.name == "__init__":
             lines += [f"    {line}" for line in _signature(it)]
