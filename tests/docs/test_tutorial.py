@@ -57,7 +57,7 @@ NAMES = (
 )
 # In the order of the page, so that a block without a test has no name, and stops the tests of them.
 BLOCKS = {name: block.text for name, block in zip(NAMES, blocks(PAGE), strict=True)}
-CODE = "".join(BLOCKS[name] for name in ("imports", "model", "schema", "handlers", "hooks"))
+CODE = "\n\n\n".join(BLOCKS[name].strip() for name in ("imports", "model", "schema", "handlers", "hooks")) + "\n"
 
 
 def test_the_code_is_that_of_the_example() -> None:

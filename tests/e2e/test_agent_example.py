@@ -163,7 +163,8 @@ def test_jobs_are_started_where_they_belong_and_reported_to_their_end(
         assert (tmp_path / "default" / "failing" / "main.sh").exists()
 
         (tmp_path / "ended").touch()
-        wait_for(lambda: state(owner, last)[0] != "SUBMITTED", cluster)
+        started = (good, without_directory, failing, last)
+        wait_for(lambda: all(state(owner, it)[0] != "SUBMITTED" for it in started), cluster)
         assert state(owner, good) == ("COMPLETED", 4711, None)
         assert state(owner, without_directory) == ("COMPLETED", 4712, None)
         assert state(owner, failing) == ("FAILED", 4713, "OUT_OF_MEMORY")

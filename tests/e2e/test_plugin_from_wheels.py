@@ -117,7 +117,6 @@ def test_a_plugin_is_made_served_changed_and_removed(tmp_path: Path) -> None:
     with workshop.serving() as address:
         answer = workshop.shell(curl.replace("127.0.0.1:8000", address))
     assert json.loads(answer) == json.loads(EXAMPLES["new plugin's answer"])
-    assert " passed" in workshop.shell("pytest acme-licences -k sqlite").splitlines()[-1]
 
     column = "    description = columns.TextField(null=True)\n"
     code.write_text(code.read_text().replace(column, f"{column}    seats = columns.IntField(db_default=1)\n"))

@@ -21,7 +21,7 @@ from jobbergate_server.hookspecs import Statistics
 from jobbergate_server.logs import log_middleware
 from jobbergate_server.migrations import migrate, pending
 from jobbergate_server.observers import observing_middleware
-from jobbergate_server.openapi import DOCUMENT, build_document, encode
+from jobbergate_server.openapi import DOCUMENT, encoded_document
 from jobbergate_server.plugins import PLUGINS, Plugin, Plugins, StartError
 from jobbergate_server.readiness import PROVIDER, require_database
 from jobbergate_server.routing import mount
@@ -87,13 +87,13 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
 def _document(plugins: Plugins, contributions: list[Contribution]) -> bytes:
     """The API document, after those are left out of ``contributions`` whose part of it cannot be written."""
     try:
-        return encode(build_document(contributions, __version__))
+        return encoded_document(contributions, __version__)
     except Exception:  # noqa: BLE001 - what a schema of a plugin does, which is found and named here
         for it in contributions:
-            plugins.attempt(it.plugin, "API document", lambda it=it: encode(build_document([it], __version__)))  # type: ignore[misc]  # it is called at once
+            plugins.attempt(it.plugin, "API document", partial(encoded_document, [it], __version__))
     plugins.refuse_failures()
     contributions[:] = active(contributions)
-    return encode(build_document(contributions, __version__))
+    return encoded_document(contributions, __version__)
 
 
 async def _connect(app: web.Application) -> AsyncIterator[None]:
@@ -156,7 +156,7 @@ async def _mount(verifier: TokenVerifier, app: web.Application) -> AsyncIterator
     app[PLUGINS].refuse_failures()
     if not all(contribution.is_active for contribution in contributions):
         contributions[:] = active(contributions)
-        app[DOCUMENT] = encode(build_document(contributions, __version__))
+        app[DOCUMENT] = encoded_document(contributions, __version__)
         app[EVENTS] = {event.name: event for contribution in contributions for event in contribution.events}
     for contribution in contributions:
         mount(app, contribution.plugin, contribution.routes, verifier, app[DATABASE])

@@ -11,9 +11,10 @@ is declared with its status and a description: ``@docs(responses={"409": {"descr
 import inspect
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from functools import lru_cache
 from http import HTTPStatus
 from string import Formatter
-from typing import Any
+from typing import Any, NamedTuple
 
 import marshmallow as ma
 import orjson
@@ -26,7 +27,6 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from jobbergate_server.contributions import Contribution
 from jobbergate_server.pagination import ListQuery
 from jobbergate_server.permissions import Access, Permission
-from jobbergate_server.plugins import Plugin
 from jobbergate_server.responses import CONTENT_TYPE
 from jobbergate_server.routing import BODIES, MOUNT, Route, schema_name
 from jobbergate_server.uploads import File
@@ -66,8 +66,21 @@ CHALLENGED = {"401": "`Bearer`.", "403": "`Bearer`, where the token lacks the pe
 DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)
 
 
+class _Part(NamedTuple):
+    """What a plugin has in the document."""
+
+    slug: str
+    prefix: str
+    summary: str
+    routes: tuple[Route, ...]
+
+
 def build_document(contributions: Iterable[Contribution], version: str) -> dict[str, Any]:
     """The document of all routes of ``contributions``."""
+    return _document([_part(it) for it in contributions], version)
+
+
+def _document(parts: Iterable[_Part], version: str) -> dict[str, Any]:
     plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
     spec = APISpec(
         title=TITLE,
@@ -81,30 +94,37 @@ def build_document(contributions: Iterable[Contribution], version: str) -> dict[
     converter = plugin.converter
     converter.add_attribute_function(_adapt)  # type: ignore[no-untyped-call]  # apispec leaves it untyped
     _add_components(spec)
-    for contribution in contributions:
-        if contribution.routes:
-            spec.tag({"name": contribution.plugin.slug, "description": _summary(contribution.plugin)})
-        for route in contribution.routes:
-            operation = _operation(converter, contribution.plugin, route)
-            spec.path(path=contribution.plugin.prefix + route.path, operations={route.method.lower(): operation})
+    for part in parts:
+        if part.routes:
+            spec.tag({"name": part.slug, "description": part.summary})
+        for route in part.routes:
+            operation = _operation(converter, part.slug, route)
+            spec.path(path=part.prefix + route.path, operations={route.method.lower(): operation})
     return spec.to_dict()
 
 
-def encode(document: dict[str, Any]) -> bytes:
-    """The document as JSON."""
-    return orjson.dumps(document)
+def encoded_document(contributions: Iterable[Contribution], version: str) -> bytes:
+    """The document of all routes of ``contributions`` as JSON, written once for all applications that have the same."""
+    return _encoded(tuple(_part(it) for it in contributions), version)
 
 
-def _summary(plugin: Plugin) -> str:
-    return inspect.cleandoc(plugin.load().__doc__ or "").partition("\n")[0]
+def _part(contribution: Contribution) -> _Part:
+    plugin = contribution.plugin
+    summary = inspect.cleandoc(plugin.load().__doc__ or "").partition("\n")[0]
+    return _Part(plugin.slug, plugin.prefix, summary, tuple(contribution.routes))
 
 
-def _operation(converter: OpenAPIConverter, plugin: Plugin, route: Route) -> dict[str, Any]:
+@lru_cache(maxsize=8)
+def _encoded(parts: tuple[_Part, ...], version: str) -> bytes:
+    return orjson.dumps(_document(parts, version))
+
+
+def _operation(converter: OpenAPIConverter, slug: str, route: Route) -> dict[str, Any]:
     told: dict[str, Any] = getattr(route.handler, "__apispec__", {})
     summary, description = _texts(route, told)
     operation = {
         "operationId": route.name,
-        "tags": [plugin.slug],
+        "tags": [slug],
         "summary": summary,
         "description": description,
         "parameters": _parameters(converter, route, told),

@@ -6,7 +6,10 @@ and on PostgreSQL, unless it is marked with `pytest.mark.database("sqlite")` or 
 ``TestConformance = conformance("licences")`` tests what every plugin promises, on every route of that plugin.
 """
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -166,10 +169,19 @@ def _quiet(tables: Mapping[str, Mapping[str, object]]) -> Settings:
     return load_settings(None, **{"log": {"level": "WARNING"}, **tables})
 
 
-def _installed(plugins: Iterable[str | Plugin] | None) -> list[Plugin] | None:
+def _installed(plugins: Iterable[str | Plugin] | None) -> list[Plugin]:
+    # Packages are added while tests run, which changes the folder that they are added to.
+    folders = [Path(entry) for entry in sys.path]
+    found = _discovered(tuple((folder, folder.stat().st_mtime_ns) for folder in folders if folder.is_dir()))
     if plugins is None:
-        return None
+        return [replace(plugin) for plugin in found]
     plugins = list(plugins)
     slugs = [plugin for plugin in plugins if isinstance(plugin, str)]
     described = [plugin for plugin in plugins if isinstance(plugin, Plugin)]
-    return [*(select(discover(), slugs) if slugs else []), *described]
+    return [*(select([replace(plugin) for plugin in found], slugs) if slugs else []), *described]
+
+
+@lru_cache(maxsize=1)
+def _discovered(_: tuple[tuple[Path, int], ...]) -> list[Plugin]:
+    """What is installed in these folders, each as it was when it last changed; looking takes longer than most tests."""
+    return discover()
