@@ -174,6 +174,13 @@ def test_every_kind_of_clash_is_tried() -> None:
     assert {name.partition(":")[0] for name in CLASHES} == set(KINDS)
 
 
+def test_a_clash_is_told_where_others_require_the_plugin_that_gave_way(site: Site) -> None:
+    site.install("acme-licences", name="first")
+    site.install("acme_licences", name="second")
+    site.install("alpha", requires=("second",))
+    assert refused() == ["slug 'acme_licences' is brought by both 'first' and 'second'"]
+
+
 def test_one_slug_of_two_distributions_is_a_clash(site: Site) -> None:
     site.install("acme-licences", name="first")
     site.install("acme_licences", name="second")

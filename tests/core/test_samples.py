@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -12,6 +13,8 @@ from jobbergate_server.plugins import Plugin, StartError
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from core.conftest import Site
 
     from jobbergate_server.testing import MakeApp
 
@@ -55,3 +58,42 @@ async def test_samples_that_fail_are_told_with_their_plugin(make_app: MakeApp, n
     assert str(failure.value).startswith(
         "plugin 'sampler' (site-sampler 1.0): add_samples: RuntimeError: out of samples"
     )
+
+
+SAMPLER = """
+from contextlib import asynccontextmanager
+from jobbergate_server import PUBLIC, Route, hookimpl
+
+seen = []
+
+async def show_sample(_):
+    return {}
+
+@hookimpl
+@asynccontextmanager
+async def lifespan():
+    seen.append("opened")
+    yield {}
+    seen.append("closed")
+
+@hookimpl
+async def add_samples():
+    raise RuntimeError("out of samples")
+
+@hookimpl
+def register_routes():
+    return [Route("GET", "", show_sample, permission=PUBLIC)]
+"""
+
+
+async def test_an_optional_plugin_whose_samples_fail_is_left_out_whole_and_closed(
+    make_app: MakeApp, site: Site
+) -> None:
+    module = site.install("sampler", SAMPLER)
+    served = await make_app(plugins=["sampler"], settings={"plugins": {"optional": ["sampler"]}}, samples=True)
+    client = served.client_as()
+    assert (await client.get("/jobbergate/sampler")).status == 404
+    document = await (await client.get("/jobbergate/openapi.json")).json()
+    assert "/sampler" not in document["paths"]
+    await served.close()
+    assert sys.modules[module].seen == ["opened", "closed"]

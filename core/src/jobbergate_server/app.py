@@ -11,7 +11,7 @@ from aiohttp import web
 from jobbergate_server import __version__
 from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.auth.tokens import TokenVerifier
-from jobbergate_server.contributions import CONTRIBUTIONS, EVENTS, Contribution, active
+from jobbergate_server.contributions import CONTRIBUTIONS, EVENTS, Contribution, active, event_types
 from jobbergate_server.cors import allow_origin, cors_middleware
 from jobbergate_server.database import DATABASE
 from jobbergate_server.dispatch import Dispatcher
@@ -67,7 +67,7 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app[PLUGINS] = plugins
     app[CONTRIBUTIONS] = contributions
     app[DOCUMENT] = document
-    app[EVENTS] = {event.name: event for contribution in contributions for event in contribution.events}
+    app[EVENTS] = event_types(contributions)
     app[DATABASE] = database
     app[FILES] = Files(settings.files)
     app[PROVIDER] = provider
@@ -135,8 +135,9 @@ async def _keep_open(contribution: Contribution, statistics: Statistics, app: we
     context.kept.update(kept or {})
     for key, value in context.kept.items():
         app[key] = value
+    entered = contribution.is_active
     yield
-    if lifespan and contribution.is_active:
+    if lifespan and entered:
         try:
             with app[DATABASE].bound():
                 await lifespan.__aexit__(None, None, None)
@@ -157,7 +158,7 @@ async def _mount(verifier: TokenVerifier, app: web.Application) -> AsyncIterator
     if not all(contribution.is_active for contribution in contributions):
         contributions[:] = active(contributions)
         app[DOCUMENT] = encoded_document(contributions, __version__)
-        app[EVENTS] = {event.name: event for contribution in contributions for event in contribution.events}
+        app[EVENTS] = event_types(contributions)
     for contribution in contributions:
         mount(app, contribution.plugin, contribution.routes, verifier, app[DATABASE])
     yield

@@ -63,8 +63,8 @@ def _keys(model: type[BaseModel], table: str) -> Iterator[str]:
     """The settings of ``model`` as the environment spells them: without a difference between cases."""
     for name, field in model.model_fields.items():
         yield f"{table}.{name.lower()}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{table}.{name.lower()}")
+        if (model_of_table := settings.subtable(field)) is not None:
+            yield from _keys(model_of_table, f"{table}.{name.lower()}")
 
 
 def _commands(it: "Contribution") -> Named:

@@ -81,6 +81,11 @@ def tortoise_apps(contributions: Iterable[Contribution]) -> dict[str, dict[str, 
     return {contribution.plugin.label: contribution.app for contribution in contributions if contribution.models}
 
 
+def event_types(contributions: Iterable[Contribution]) -> dict[str, EventType]:
+    """The kinds of events that the plugins bring, by name."""
+    return {event.name: event for contribution in contributions for event in contribution.events}
+
+
 def permission_names(contributions: Iterable[Contribution]) -> list[str]:
     """The names of all permissions that the plugins bring."""
     return [permission.name for contribution in contributions for permission in contribution.permissions]

@@ -67,7 +67,8 @@ def build(
     contributions = app[CONTRIBUTIONS]
     app.add_routes(OAuth(issuer, permission_names(contributions), EMAIL).routes())
     if samples:
-        app.cleanup_ctx.append(_add_samples)
+        # Before the routes are mounted, which is last, so that a plugin whose samples fail is left out whole.
+        app.cleanup_ctx.insert(-1, _add_samples)
     return app
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import click
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 import jobbergate_server
 from jobbergate_server import errors, fields, hookspecs
@@ -28,7 +27,7 @@ from jobbergate_server.permissions import Access, Permission
 from jobbergate_server.plugins import HOOKS, OWN, Plugins
 from jobbergate_server.reference import toml_value
 from jobbergate_server.routing import MOUNT
-from jobbergate_server.settings import Settings, environment_name
+from jobbergate_server.settings import Settings, environment_name, subtable
 
 WIDTH = 100
 MADE = "<!-- Written by `make reference`; what it says stands in the code. -->"
@@ -97,7 +96,7 @@ def api_errors() -> list[type[errors.ApiError]]:
 def settings_tables(contributions: Iterable[Contribution]) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
     """The tables of settings with their paths, those in others too."""
     for name, field in Settings.model_fields.items():
-        if (table := _table(field)) is not None:
+        if (table := subtable(field)) is not None:
             yield from _tables(table, name)
     for it in contributions:
         if it.section.model_fields:
@@ -165,7 +164,7 @@ def _settings(contributions: Iterable[Contribution]) -> Iterator[str]:
         yield from ("", f"## `{'.'.join(path)}`", "", *_text(model.__doc__), "")
         yield from ("| Setting | Default | Environment variable | Meaning |", "|---|---|---|---|")
         for name, field in model.model_fields.items():
-            if _table(field) is None:
+            if subtable(field) is None:
                 default = "—" if (text := toml_value(field)) is None else f"`{text}`"
                 variable = environment_name(*path, name)
                 yield f"| `{name}` | {default} | `{variable}` | {_cell(field.description or '')} |"
@@ -280,13 +279,8 @@ def _method(node: ast.AST, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
 def _tables(model: type[BaseModel], *path: str) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
     yield path, model
     for name, field in model.model_fields.items():
-        if (table := _table(field)) is not None:
+        if (table := subtable(field)) is not None:
             yield from _tables(table, *path, name)
-
-
-def _table(field: FieldInfo) -> type[BaseModel] | None:
-    annotation = field.annotation
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _commands_in(group: click.Group, *path: str) -> Iterator[tuple[str, click.Command]]:

@@ -206,7 +206,8 @@ class Plugins:
         """
         states = {plugin.slug: plugin.state for plugin in self.installed}
         for plugin in self.active:
-            missing = [slug for slug in sorted(plugin.requires) if states[slug] is not State.ACTIVE]
+            # One that is not known gave way to another of the same slug, which the clashes tell.
+            missing = [slug for slug in sorted(plugin.requires) if states.get(slug, State.ACTIVE) is not State.ACTIVE]
             if missing:
                 self.fail(plugin, "requires " + ", ".join(f"{slug!r}, which is {states[slug]}" for slug in missing))
                 states[plugin.slug] = plugin.state

@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 from jobbergate_server import settings
 from jobbergate_server.discovery import discover
 from jobbergate_server.plugins import Plugin, Plugins
-from jobbergate_server.settings import Section, Settings, environment_name
+from jobbergate_server.settings import Section, Settings, environment_name, subtable
 
 WIDTH = 120
 HEAD = """
@@ -37,7 +37,7 @@ def settings_toml(installed: Iterable[Plugin] | None = None) -> str:
     plugins = Plugins(discover() if installed is None else installed, settings.Plugins())
     lines = [*_comment(HEAD)]
     for name, field in Settings.model_fields.items():
-        if (table := _section(field)) is not None:
+        if (table := subtable(field)) is not None:
             lines += _table(table, name)
     for plugin in plugins.active:
         model: type[Section] | None = plugins.call(plugin, "register_settings")
@@ -51,7 +51,7 @@ def _table(model: type[BaseModel], *path: str) -> Iterator[str]:
     yield from ("", "")
     yield from _comment(model.__doc__ or "")
     yield f"[{'.'.join(path)}]"
-    tables = {name: _section(field) for name, field in model.model_fields.items()}
+    tables = {name: subtable(field) for name, field in model.model_fields.items()}
     for name, field in model.model_fields.items():
         if tables[name] is None:
             yield ""
@@ -61,12 +61,6 @@ def _table(model: type[BaseModel], *path: str) -> Iterator[str]:
     for name, table in tables.items():
         if table is not None:
             yield from _table(table, *path, name)
-
-
-def _section(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a field that is a table; None for a single setting."""
-    annotation = field.annotation
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def toml_value(field: FieldInfo) -> str | None:

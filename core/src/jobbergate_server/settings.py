@@ -340,6 +340,12 @@ def problems(error: ValidationError, *prefix: str) -> list[str]:
     return lines
 
 
+def subtable(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a setting that is a table of settings; None for a single one."""
+    annotation = field.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
 def environment_name(*key: str) -> str:
     """The environment variable that sets ``key``.
 
