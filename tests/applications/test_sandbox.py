@@ -6,13 +6,14 @@ import asyncio
 import os
 import re
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jobbergate_applications import worker
-from jobbergate_applications.sandbox import JOBS, SANDBOX, Sandbox
+from jobbergate_applications.sandbox import JOBS, POOL_SIZE, SANDBOX, Sandbox
 from jobbergate_server import Unprocessable
 
 if TYPE_CHECKING:
@@ -210,19 +211,53 @@ def children() -> list[int]:
     """The workers among the processes that this one has started."""
     started = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     own = str(worker.__file__).encode()
-    return [int(name) for name in started if own in Path(f"/proc/{name}/cmdline").read_bytes()]
+    found = []
+    for name in started:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            if own in Path(f"/proc/{name}/cmdline").read_bytes():
+                found.append(int(name))
+    return found
 
 
-async def test_a_process_is_replaced_after_its_jobs(sandbox: Sandbox) -> None:
+async def test_a_process_is_replaced_after_its_jobs_and_works_until_the_other_is_there(sandbox: Sandbox) -> None:
     (first,) = children()
-    for _ in range(JOBS - 2):
+
+    def replaced() -> bool:
+        present = children()
+        assert present
+        return first not in present
+
+    for _ in range(JOBS - 3):
         await rendered(sandbox, "x")
     assert children() == [first]
     await rendered(sandbox, "x")
-    assert children() == []
+    await until(replaced)
+    (second,) = children()
     await rendered(sandbox, "x")
-    assert len(children()) == 1
-    assert children() != [first]
+    assert children() == [second]
+
+
+@pytest.mark.database("sqlite")
+async def test_the_processes_are_there_before_the_first_job(served: Served) -> None:
+    await until(lambda: len(children()) == POOL_SIZE)
+    ready = children()
+    assert await rendered(served.app[SANDBOX], "x") == "x"
+    assert children() == ready
+
+
+async def test_a_job_leaves_nothing_behind_for_the_next_one(sandbox: Sandbox) -> None:
+    counting = "{% set n = namespace(x=data.x) %}{% set n.x = n.x + 1 %}{% set y = n.x %}{{ y }}{{ z }}{% set z = 1 %}"
+    (pid,) = children()
+    assert [await rendered(sandbox, counting, x=x) for x in (1, 1, 5)] == ["2", "2", "6"]
+    assert children() == [pid]
+
+
+def test_a_text_is_parsed_once_and_what_it_holds_is_everybodys_own() -> None:
+    assert worker.compiled("{{ data.x }}") is worker.compiled("{{ data.x }}")
+    long = "x" * (worker.CACHED_TEXT + 1)
+    assert worker.compiled(long) is not worker.compiled(long)
+    worker.read_yaml("a: [1]")["a"].append(2)
+    assert worker.read_yaml("a: [1]") == {"a": [1]}
 
 
 async def test_a_process_that_is_killed_in_the_middle_of_a_job_is_replaced(sandbox: Sandbox) -> None:
@@ -232,6 +267,17 @@ async def test_a_process_that_is_killed_in_the_middle_of_a_job_is_replaced(sandb
     os.kill(pid, signal.SIGKILL)
     assert await job == MEMORY
     assert pid not in children()
+
+
+async def test_a_process_that_has_ended_is_replaced_before_the_next_job(sandbox: Sandbox) -> None:
+    (pid,) = children()
+    job = asyncio.create_task(rendered(sandbox, BURN))
+    await until_busy(pid)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(Unprocessable):
+        await job
+    await until(lambda: len(children()) == 1)
+    assert children() != [pid]
 
 
 async def test_a_process_that_died_while_it_had_nothing_to_do_costs_nobody_a_job(sandbox: Sandbox) -> None:
@@ -288,17 +334,37 @@ async def test_many_jobs_share_few_processes() -> None:
     assert children() == []
 
 
-async def test_the_server_answers_while_a_hostile_template_burns(call: Call, served: Served) -> None:
+async def add_application(call: Call, template: str) -> int:
     _, application = await call("POST", "/jobbergate/applications", json={"application_name": "app"})
     path = f"/jobbergate/applications/{application['id']}/upload/individually"
-    parts = {"source_file": "", "config_file": CONFIG, "template_files": BURN}
+    parts = {"source_file": "", "config_file": CONFIG, "template_files": template}
     body = "".join(
         f"--b\r\nContent-Disposition: form-data; name={name}; filename=main.j2\r\n\r\n{text}\r\n"
         for name, text in parts.items()
     )
     headers = {"Content-Type": "multipart/form-data; boundary=b"}
     assert await call("PATCH", path, data=body + "--b--", headers=headers) == (204, None)
-    sent = {"job_script_name": "js", "application_id": application["id"]}
+    return int(application["id"])
+
+
+async def test_an_application_that_is_deleted_while_it_is_rendered_is_not_found(call: Call) -> None:
+    application = await add_application(call, "{% for a in range(99999) %}{% endfor %}" * 40)
+    sent = {"job_script_name": "js", "application_id": application}
+    await until(lambda: len(children()) == POOL_SIZE)
+    before = {pid: used_ticks(pid) for pid in children()}
+    rendering = asyncio.create_task(call("POST", "/jobbergate/job-scripts", json=sent))
+    await until(lambda: any(used_ticks(pid) >= ticks + 2 for pid, ticks in before.items()))
+    for pid in before:
+        os.kill(pid, signal.SIGSTOP)
+    assert (await call("DELETE", f"/jobbergate/applications/{application}"))[0] == 204
+    for pid in before:
+        os.kill(pid, signal.SIGCONT)
+    assert await rendering == (404, {"detail": f"Application with id={application} not found."})
+    assert (await call("GET", "/jobbergate/job-scripts"))[1]["results"] == []
+
+
+async def test_the_server_answers_while_a_hostile_template_burns(call: Call, served: Served) -> None:
+    sent = {"job_script_name": "js", "application_id": await add_application(call, BURN)}
     burning = [asyncio.create_task(call("POST", "/jobbergate/job-scripts", json=sent)) for _ in range(3)]
     for pid in children():
         await until_busy(pid)

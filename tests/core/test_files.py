@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 from moto.server import ThreadedMotoServer
 
-from jobbergate_server.files import CACHED_FILE, CACHED_TOTAL, GRACE, Files
+from jobbergate_server.files import CACHED_FILE, CACHED_TOTAL, GRACE, THREADS, Files
 from jobbergate_server.settings import load_settings
 
 if TYPE_CHECKING:
@@ -78,6 +78,16 @@ async def test_what_is_put_is_found_under_its_digest(files: Files, url: str) -> 
     for store in (files, files if url.startswith("memory:") else opened(url)):
         assert [await store.get(digest) for digest in digests] == contents
     assert await files.get_texts(digests[:3]) == dict(zip(digests, ["", "one", "Übung\r\n"], strict=False))
+
+
+async def test_many_texts_are_found_by_the_digests_that_they_were_put_under(files: Files, url: str) -> None:
+    texts = [f"text {number}" for number in range(THREADS + 5)]
+    digests = await files.put_texts(texts)
+    store = files if url.startswith("memory:") else opened(url)
+    assert await store.get(digests[3]) == b"text 3"
+    assert await store.get_texts([*digests, *digests[:2]]) == dict(zip(digests, texts, strict=True))
+    with pytest.raises(FileNotFoundError):
+        await store.get_texts([*digests, sha256(b"never").hexdigest()])
 
 
 async def test_the_same_content_is_stored_once(files: Files) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,6 +74,15 @@ async def test_lines_for_people_are_text(served: Served, capsys: pytest.CaptureF
     assert "[info     ] request " in text
     assert r"path='/jobbergate/no\nwhere'" in text
     assert "status=404" in text
+
+
+async def test_a_line_that_cannot_be_written_fails_no_request(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    configure_logging(Log())
+    async with served.client().get("/jobbergate/health") as response:
+        assert response.status == 204
 
 
 async def test_the_level_is_the_least_that_is_written(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

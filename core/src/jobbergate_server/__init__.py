@@ -38,9 +38,10 @@ from jobbergate_server.permissions import (
     require_owner,
 )
 from jobbergate_server.requests import BODY, FORM, HEADERS, PATH, QUERY
-from jobbergate_server.responses import json_response
+from jobbergate_server.responses import json_response, stream_json
 from jobbergate_server.routing import HandledRequest, Route
 from jobbergate_server.settings import Section
+from jobbergate_server.statements import PreparedQuery
 from jobbergate_server.uploads import File, Upload
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "NotFound",
     "Permission",
     "PluginContext",
+    "PreparedQuery",
     "Problem",
     "Route",
     "Schema",
@@ -93,5 +95,6 @@ __all__ = [
     "now",
     "require_email",
     "require_owner",
+    "stream_json",
     "transaction",
 ]

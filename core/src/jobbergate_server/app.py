@@ -27,6 +27,7 @@ from jobbergate_server.readiness import PROVIDER, require_database
 from jobbergate_server.routing import mount
 from jobbergate_server.settings import SETTINGS, Settings
 from jobbergate_server.site import Site
+from jobbergate_server.totals import TOTALS, Totals
 
 log = structlog.get_logger()
 
@@ -69,6 +70,7 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app[DOCUMENT] = document
     app[EVENTS] = event_types(contributions)
     app[DATABASE] = database
+    app[TOTALS] = Totals(database, settings.limits.total_max_age)
     app[FILES] = Files(settings.files)
     app[PROVIDER] = provider
     app.on_response_prepare.append(allow_origin)

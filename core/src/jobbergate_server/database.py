@@ -1,10 +1,11 @@
 """The connection to SQLite or PostgreSQL, and one transaction a request."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aiohttp import web
@@ -12,19 +13,21 @@ from tortoise import Model
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext, _current_context, require_context
 from tortoise.fields import OnDelete
-from tortoise.transactions import in_transaction
+from tortoise.queryset import QuerySet
+from tortoise.transactions import in_transaction as begin
 
 from jobbergate_server import settings
 from jobbergate_server.events import Event
 from jobbergate_server.fields import INT4_MAX
+from jobbergate_server.statements import PreparedQuery, Row
 
 if TYPE_CHECKING:
     from tortoise.fields.relational import ForeignKeyFieldInstance
 
+FINDERS = 1_000
+"""How many kinds of rows `find` keeps the SQL for."""
 SQLITE_TIMEOUT = 5000
 """Milliseconds that a statement waits for another process to finish its write."""
-
-Row = TypeVar("Row", bound=Model)
 
 
 class _Counted(Protocol):
@@ -32,6 +35,10 @@ class _Counted(Protocol):
 
     def connections(self) -> tuple[int, int]:
         """How many connections there are, and how many of them are idle."""
+
+    @property
+    def writes(self) -> int:
+        """A number that has changed when a write of this process can be seen by everybody."""
 
 
 class _Transaction(NamedTuple):
@@ -67,6 +74,11 @@ def transaction() -> AbstractAsyncContextManager[None]:
         LookupError: There is no current database.
     """
     return _database.get().transaction()
+
+
+def in_transaction() -> bool:
+    """Whether the current task is inside of a transaction."""
+    return _transaction.get(None) is not None
 
 
 class Database:
@@ -135,7 +147,7 @@ class Database:
         """
         outer = _transaction.get(None)
         transaction = _Transaction(outer.moment if outer else datetime.now(UTC), [])
-        async with in_transaction(self.connection_name):
+        async with begin(self.connection_name):
             token = _transaction.set(transaction)
             try:
                 yield
@@ -153,6 +165,16 @@ class Database:
         """How many connections this process holds, and how many of them nobody uses at the moment."""
         held, idle = cast("_Counted", self.client).connections()
         return {"database_connections": held, "database_connections_idle": idle}
+
+    @property
+    def writes(self) -> int:
+        """A number that has changed when a write of this process can be seen by everybody."""
+        return cast("_Counted", self.client).writes
+
+    async def fetch(self, sql: str, values: Sequence[object]) -> Sequence[Any]:
+        """The rows of a query, as the driver gives them: their values by the names and the positions of the columns."""
+        _, rows = await self.client.execute_query(sql, list(values))
+        return rows
 
     async def ping(self) -> None:
         """Ask the database for an answer.
@@ -213,10 +235,17 @@ async def find(model: type[Row], row_id: int, *related: str, lock: bool = False)
     """
     if not 0 < row_id <= INT4_MAX:
         return None
-    rows = model.filter(id=row_id)
-    if lock:
-        rows = rows.select_for_update(of=(model._meta.db_table,))  # noqa: SLF001 - Tortoise's documented way to the table
-    return await rows.select_related(*related).first()
+    rows = await _finder(model, related, lock)(row_id)
+    return rows[0] if rows else None
+
+
+@lru_cache(FINDERS)
+def _finder(model: type[Row], related: tuple[str, ...], lock: bool) -> PreparedQuery[Row]:  # noqa: FBT001 - `lru_cache` has it by position
+    def by_id(row_id: int) -> QuerySet[Row]:
+        rows = model.filter(id=row_id).select_related(*related)
+        return rows.select_for_update(of=(model._meta.db_table,)) if lock else rows  # noqa: SLF001 - Tortoise's documented way to the table
+
+    return PreparedQuery(model, by_id)
 
 
 async def delete_row(row: Model) -> None:

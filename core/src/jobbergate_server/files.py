@@ -73,27 +73,41 @@ class Files:
         self._cache.add(digest, content)
         return digest
 
+    async def put_texts(self, texts: Iterable[str]) -> list[str]:
+        """Store the texts side by side and return their digests, in the same order."""
+        return await asyncio.gather(*(self.put(text.encode()) for text in texts))
+
     async def get(self, digest: str) -> bytes:
         """The content that was stored under ``digest``.
 
         Raises:
             FileNotFoundError: There is none.
         """
-        if (content := self._cache.get(digest)) is not None:
-            return content
-        content = await self._run(_read, self.store, _key(digest))
-        self._cache.add(digest, content)
-        return content
+        return (await self._get_all([digest]))[digest]
 
     async def get_text(self, digest: str) -> str:
         """The stored text; only files that are UTF-8 have one."""
         return (await self.get(digest)).decode()
 
     async def get_texts(self, digests: Iterable[str]) -> dict[str, str]:
-        """The stored texts by their digests, fetched side by side."""
-        digests = list(digests)
-        texts = await asyncio.gather(*(self.get_text(digest) for digest in digests))
-        return dict(zip(digests, texts, strict=True))
+        """The stored texts by their digests, fetched side by side.
+
+        Raises:
+            FileNotFoundError: There is none for one of the digests.
+        """
+        contents = await self._get_all(digests)
+        return {digest: content.decode() for digest, content in contents.items()}
+
+    async def _get_all(self, digests: Iterable[str]) -> dict[str, bytes]:
+        known = {digest: self._cache.get(digest) for digest in digests}
+        missing = [digest for digest, content in known.items() if content is None]
+        # A share for each thread: to hand over every file by itself would take longer than to read it from a disk.
+        shares = [missing[first::THREADS] for first in range(min(THREADS, len(missing)))]
+        found = await asyncio.gather(*(self._run(_read, self.store, share) for share in shares))
+        fetched = {digest: content for share in found for digest, content in share.items()}
+        for digest, content in fetched.items():
+            self._cache.add(digest, content)
+        return {digest: fetched[digest] if content is None else content for digest, content in known.items()}
 
     async def prune(self, used: Callable[[], Awaitable[set[str]]], grace: timedelta = GRACE) -> list[str]:
         """Remove the objects that are older than ``grace`` and not among the ``used`` digests, and name them."""
@@ -169,8 +183,8 @@ def _write(store: ObjectStore, content: bytes) -> str:
     return digest
 
 
-def _read(store: ObjectStore, key: str) -> bytes:
-    return bytes(obstore.get(store, key).bytes())
+def _read(store: ObjectStore, digests: Iterable[str]) -> dict[str, bytes]:
+    return {digest: bytes(obstore.get(store, _key(digest)).bytes()) for digest in digests}
 
 
 def _older(store: ObjectStore, limit: datetime) -> set[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import fcntl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tortoise.backends.base.client import BaseDBAsyncClient
@@ -13,15 +13,16 @@ from jobbergate_server import settings
 from jobbergate_server.contributions import Contribution
 from jobbergate_server.database import Database
 from jobbergate_server.ownership import record_owners
+from jobbergate_server.search import index_searches
 
 ADVISORY_LOCK = 7_310_235
 """The key of PostgreSQL's advisory lock; any number that all versions of this server share."""
 
 
-async def migrate(database: Database, contributions: Iterable[Contribution]) -> list[str]:
+async def migrate(database: Database, contributions: Sequence[Contribution]) -> list[str]:
     """Apply the migrations that are missing, in the order of the plugins, and name them (`applications.0001_initial`).
 
-    What the plugins of ``contributions`` own from now on is noted in the database.
+    What the plugins of ``contributions`` own from now on is noted in the database, and what they search gets indexes.
 
     One lock holds all others off. On PostgreSQL all of them are applied in one transaction, or none is; on SQLite each
     has a transaction of its own.
@@ -37,6 +38,8 @@ async def migrate(database: Database, contributions: Iterable[Contribution]) -> 
         await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))  # noqa: SLF001 - Tortoise asks for the table before it makes it, which would abort the transaction
         await executor.migrate(direction="forward", progress=note)
         await record_owners(contributions)
+        if not database.is_sqlite:
+            await index_searches(client, contributions)
     return applied
 
 

@@ -1,16 +1,15 @@
 """Lists: the envelope, pages, search, sorting, and the filters of a resource."""
 
 from collections.abc import Callable, Sequence
-from functools import cache, reduce
+from functools import cache, lru_cache, partial, reduce
 from operator import or_
-from typing import Any
+from typing import Any, NamedTuple
 
 import marshmallow as ma
 from aiohttp import web
 from aiohttp_apispec import docs, querystring_schema, response_schema
 from tortoise import Model
-from tortoise.expressions import Q, RawSQL
-from tortoise.queryset import QuerySet
+from tortoise.expressions import Q
 
 from jobbergate_server import fields
 from jobbergate_server.database import DATABASE
@@ -19,9 +18,13 @@ from jobbergate_server.fields import Schema
 from jobbergate_server.requests import QUERY
 from jobbergate_server.responses import json_response
 from jobbergate_server.settings import SETTINGS
+from jobbergate_server.statements import Columns, Condition, Statement, compiled
+from jobbergate_server.totals import TOTALS
 
 MAX_OFFSET = 2**63 - 1
 MAX_TERMS = 64
+REMEMBERED = 1_000
+"""How many questions one list keeps the SQL for."""
 TOO_MANY_TERMS = Problem("value_error", f"at most {MAX_TERMS} search terms are allowed", {"limit_value": MAX_TERMS})
 
 
@@ -51,6 +54,24 @@ class Pagination(Schema):
     )
 
 
+class _Question(NamedTuple):
+    """What decides on the SQL of a list: all but the page."""
+
+    where: Condition
+    terms: tuple[str, ...]
+    sort_field: str | None
+    ascending: bool
+    is_sqlite: bool
+
+
+class _Answer(NamedTuple):
+    """The SQL for a question: the page without and with the total, and the total alone."""
+
+    page: Statement
+    counted_page: Statement
+    total: Statement
+
+
 class ListQuery:
     """The list of a resource, as a handler that a `Route` can serve.
 
@@ -77,11 +98,10 @@ class ListQuery:
         self.sort = list(sort)
         self.where = where
         shown = schema().dump_fields
-        self._columns = {
-            name: (field.attribute or name).replace(".", "__") for name, field in shown.items() if name not in null
-        }
-        self._names = list(shown)
-        self._convert = {name: field for name, field in shown.items() if name not in null and not _is_plain(field)}
+        self._paths = {name: None if name in null else field.attribute or name for name, field in shown.items()}
+        self._fields = {name: field for name, field in shown.items() if name not in null and not _is_plain(field)}
+        self._columns = cache(self._columns_of)
+        self._answers = lru_cache(REMEMBERED)(self._answer)
 
         table = model._meta.db_table  # noqa: SLF001 - Tortoise's documented way to the table
         self.__name__ = f"list_{table}"
@@ -91,57 +111,65 @@ class ListQuery:
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer the page that the request's query asks for."""
-        query = request[QUERY]
-        rows = self._filtered(request)
-        ordered = self._ordered(rows, query, nulls_last=request.app[DATABASE].is_sqlite)
-        total = await rows.count()
+        query, cap = request[QUERY], request.app[SETTINGS].limits.max_page_size
         start, limit = query.get("start"), query["limit"]
-        cap = request.app[SETTINGS].limits.max_page_size
+        size = cap if start is None else min(limit, cap)
+        offset = (start or 0) * size
+        question = self._question(request)
+        rows, total = await self._fetch(request, self._answers(question), size, offset)
         if start is None:
             start, limit = (0, cap) if total > cap else (None, None)
         elif total > cap:
-            limit = min(limit, cap)
-        results = await self._page(ordered, start, limit)
-        return json_response({"results": results, "pagination": {"total": total, "start": start, "limit": limit}})
+            limit = size
+        results = self._results(rows, self._columns(question.is_sqlite))
+        pagination = {"total": total, "start": start, "limit": limit}
+        return json_response({"results": results, "pagination": pagination})
 
-    def _filtered(self, request: web.Request) -> QuerySet[Model]:
-        rows = self.model.filter(self.where(request)) if self.where else self.model.all()
-        terms = set(request[QUERY].get("search", "").split())
+    async def _fetch(self, request: web.Request, answer: _Answer, size: int, offset: int) -> tuple[Sequence[Any], int]:
+        """The rows of the page, and how many there are in all."""
+        totals = request.app[TOTALS]
+        sql, values = answer.page if totals.are_shared else answer.counted_page
+        rows = await request.app[DATABASE].fetch(sql, (*values, size, offset)) if offset <= MAX_OFFSET else ()
+        if 0 < len(rows) < size or not (rows or offset):  # it is the last one, and tells the total by itself
+            return rows, offset + len(rows)
+        if rows and not totals.are_shared:
+            return rows, rows[0][-1]
+        return rows, await totals.total(answer.total)
+
+    def _question(self, request: web.Request) -> _Question:
+        query = request[QUERY]
+        sort_field = query.get("sort_field")
+        if sort_field is not None and sort_field not in self.sort:
+            raise BadRequest(f"Invalid sorting column requested: {sort_field}. Must be one of {self.sort}")
+        terms = set(query.get("search", "").split())
         if len(terms) > MAX_TERMS:
             raise InvalidRequest([TOO_MANY_TERMS.entry(["query", "search"])])
-        if terms:
-            matches = (Q(**{f"{column}__icontains": term}) for term in sorted(terms) for column in self.search)
+        where = Condition(self.where(request) if self.where else Q())
+        is_sqlite = request.app[DATABASE].is_sqlite
+        return _Question(where, tuple(sorted(terms)), sort_field, query["sort_ascending"], is_sqlite)
+
+    def _answer(self, question: _Question) -> _Answer:
+        rows = self.model.filter(question.where.q)
+        if question.terms:
+            matches = (Q(**{f"{column}__icontains": term}) for term in question.terms for column in self.search)
             rows = rows.filter(reduce(or_, matches))
-        return rows
+        columns = self._columns(question.is_sqlite)
+        total = compiled(rows.count())
+        page = partial(columns.page, rows, question.sort_field, ascending=question.ascending)
+        return _Answer(page(), page(total=total), total)
 
-    def _ordered(self, rows: QuerySet[Model], query: dict[str, Any], *, nulls_last: bool) -> QuerySet[Model]:
-        field = query.get("sort_field")
-        if field is None:
-            return rows.order_by("id")
-        if field not in self.sort:
-            raise BadRequest(f"Invalid sorting column requested: {field}. Must be one of {self.sort}")
-        sign = "" if query["sort_ascending"] else "-"
-        meta = self.model._meta  # noqa: SLF001 - Tortoise's documented way to the columns
-        if nulls_last and meta.fields_map[field].null:
-            # PostgreSQL counts NULL as the largest value, SQLite as the smallest.
-            column = meta.fields_db_projection[field]
-            rows = rows.annotate(is_null=RawSQL(f'"{meta.db_table}"."{column}" IS NULL'))
-            return rows.order_by(f"{sign}is_null", f"{sign}{field}", "id")
-        return rows.order_by(f"{sign}{field}", "id")
+    def _columns_of(self, is_sqlite: bool) -> Columns:  # noqa: FBT001 - `cache` needs it by position
+        return Columns(self.model, self._paths, is_sqlite=is_sqlite)
 
-    async def _page(self, rows: QuerySet[Model], start: int | None, limit: int | None) -> list[dict[str, Any]]:
-        if start is not None and limit is not None:
-            offset = start * limit
-            if offset > MAX_OFFSET:
-                return []
-            rows = rows.offset(offset).limit(min(limit, MAX_OFFSET))
-        page = await rows.values(**self._columns)
-        for row in page:
-            for name, field in self._convert.items():
+    def _results(self, rows: Sequence[Any], columns: Columns) -> list[dict[str, Any]]:
+        results = [dict(zip(self._paths, row, strict=False)) for row in rows]
+        for name, convert in columns.convert.items():
+            for row in results:
+                row[name] = convert(row[name])
+        for name, field in self._fields.items():
+            for row in results:
                 row[name] = field._serialize(row[name], name, row)  # noqa: SLF001 - what a field overrides to be shown
-        if len(self._names) == len(self._columns):
-            return page
-        return [{name: row.get(name) for name in self._names} for row in page]
+        return results
 
 
 @cache

@@ -6,9 +6,10 @@ from typing import NamedTuple
 from aiohttp import web
 
 from jobbergate_server.auth.identity import Identity
-from jobbergate_server.database import Row, find
+from jobbergate_server.database import find
 from jobbergate_server.errors import Forbidden, NotFound
 from jobbergate_server.requests import PATH
+from jobbergate_server.statements import Row
 
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 

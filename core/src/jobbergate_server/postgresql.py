@@ -1,12 +1,25 @@
 """Tortoise's PostgreSQL backend, with transactions that give their connection back when they cannot begin."""
 
+from typing import Any, cast
+
+from asyncpg import Connection, Pool, create_pool
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContextPooled
 from tortoise.connection import get_connections
 
+from jobbergate_server.writes import WriteCounter
 
-class Client(AsyncpgDBClient):
-    """A pool of connections to one PostgreSQL database."""
+
+class Client(WriteCounter, AsyncpgDBClient):
+    """A pool of connections to one PostgreSQL database.
+
+    A connection goes back as it is: what asyncpg would send to reset it costs as much as a query, and there is nothing
+    to be reset, because transactions end by themselves and settings are set for a transaction alone (`SET LOCAL`).
+    """
+
+    async def create_pool(self, **options: Any) -> Pool:  # noqa: ANN401 - asyncpg's options
+        """Open the pool."""
+        return await create_pool(None, reset=_keep, **options)
 
     def connections(self) -> tuple[int, int]:
         """The connections of the pool, and the idle ones among them."""
@@ -30,6 +43,16 @@ class TransactionContext(TransactionContextPooled):
             raise
         self.token = get_connections().set(self.connection_name, self.client)
         return self.client
+
+    async def __aexit__(self, *error: object) -> None:
+        try:
+            await super().__aexit__(*error)
+        finally:
+            cast("Client", self.client._parent).writes += 1  # noqa: SLF001 - likewise
+
+
+async def _keep(_: Connection) -> None:
+    """Leave a connection that goes back as it is."""
 
 
 client_class = Client

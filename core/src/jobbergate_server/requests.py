@@ -6,7 +6,8 @@ because the wire wants the token judged before a body is read, and the errors of
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 
 import marshmallow as ma
 from aiohttp import web
@@ -22,6 +23,8 @@ PATH = web.RequestKey("path", dict[str, Any])
 FORM = web.RequestKey("form", dict[str, Any])
 HEADERS = web.RequestKey("headers", dict[str, Any])
 
+REMEMBERED = 1_000
+"""How many queries are kept, in the form that their schemas give them."""
 MAX_DEPTH = 200
 """Objects and lists in each other in a JSON body: far below where a reader or writer of JSON gives up."""
 
@@ -110,6 +113,18 @@ def _by_schema(form: MultiDict[str | Upload], schema: ma.Schema) -> dict[str, ob
     return {name: form.getall(name) if name in lists else form.getall(name)[-1] for name in form}
 
 
+@lru_cache(REMEMBERED)
+def _loaded(schema: ma.Schema, query: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    return cast("dict[str, Any]", schema.load(dict(query)))
+
+
+def _load(schema: ma.Schema, location: str, value: dict[str, Any]) -> dict[str, Any]:
+    """The values of a part of the request; those of a query are kept, because who polls a list sends the same again."""
+    if location == "querystring":
+        return dict(_loaded(schema, tuple(value.items())))
+    return cast("dict[str, Any]", schema.load(value))
+
+
 async def parse_request(request: web.Request, schemas: Mapping[str, ma.Schema]) -> None:
     """Load the parts of the request that ``schemas`` describe into `PATH`, `QUERY`, `HEADERS`, `BODY` and `FORM`.
 
@@ -129,7 +144,7 @@ async def parse_request(request: web.Request, schemas: Mapping[str, ma.Schema]) 
             problems.append(NOT_MAPPING.entry([loc]))
         else:
             try:
-                request[key] = schemas[location].load(value)
+                request[key] = _load(schemas[location], location, value)
             except ma.ValidationError as error:
                 problems.extend(entries(error.messages, loc))
     if problems:

@@ -1,7 +1,8 @@
 """JSON answers: compact, UTF-8, timestamps as the wire has them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 import orjson
@@ -26,6 +27,47 @@ def json_response(data: object, *, status: int = 200, headers: Mapping[str, str]
         TypeError: ``data`` holds something that JSON has no form for.
     """
     return web.Response(body=_encoded(data), status=status, headers=headers, content_type=CONTENT_TYPE)
+
+
+async def stream_json(request: web.Request, batches: AsyncGenerator[Sequence[object], None]) -> web.StreamResponse:
+    """Answer one JSON array with the items of all ``batches``, each of which is sent before the next is asked for.
+
+    What the first batch raises can still be answered as an error. When a later one fails, the connection is closed
+    before the end of the array, so that no client takes it for whole.
+
+    Raises:
+        TypeError: A batch holds something that JSON has no form for.
+        Exception: Whatever ``batches`` raise.
+    """
+    async with aclosing(batches), aclosing(_array(batches)) as parts:
+        part: bytes | None = await anext(parts)
+        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
+        await response.prepare(request)
+        while part is not None:
+            try:
+                await response.write(part)
+            except ConnectionError:  # nobody is there to read on
+                break
+            try:
+                part = await anext(parts, None)
+            except BaseException:
+                if request.transport:
+                    request.transport.abort()
+                raise
+    return response
+
+
+async def _array(batches: AsyncIterable[Sequence[object]]) -> AsyncGenerator[bytes, None]:
+    """The JSON array of the items, in parts."""
+    before = b"["
+    async for batch in batches:
+        if not batch:
+            continue
+        part = before + _encoded(batch)[1:-1]
+        del batch  # a client may take its time to read
+        yield part
+        before = b","
+    yield b"]" if before == b"," else b"[]"
 
 
 def _encoded(data: object) -> bytes:

@@ -1,6 +1,7 @@
 """Serving: one process, or several supervised ones, on one listening socket."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -66,6 +67,9 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
     runner = web.AppRunner(app, access_log=None, lingering_time=LINGERING_TIME, shutdown_timeout=SHUTDOWN_TIMEOUT)
     try:
         await runner.setup()
+        # What is there now stays: to look through all of it again and again would hold up every request meanwhile.
+        gc.collect()
+        gc.freeze()
         await web.SockSite(runner, sock).start()
         if announce:
             await announce(app)

@@ -186,6 +186,8 @@ class Limits(Section):
     """The most bytes in one upload."""
     max_page_size: PositiveInt = 10_000
     """The most rows in one answer."""
+    total_max_age: Annotated[float, Field(ge=0, le=3600)] = 1
+    """Seconds for which the total of a list is remembered; 0 counts the rows for every answer."""
 
 
 class Log(Section):

@@ -16,8 +16,10 @@ from tortoise.backends.sqlite.client import (
 )
 from tortoise.connection import get_connections
 
+from jobbergate_server.writes import WriteCounter
 
-class Client(SqliteClient):
+
+class Client(WriteCounter, SqliteClient):
     """One SQLite file; its folder is made when it is missing."""
 
     async def create_connection(self, with_db: bool) -> None:  # noqa: FBT001 - Tortoise's signature
@@ -49,6 +51,12 @@ class TransactionContext(SqliteTransactionContext):
             raise
         self.token = get_connections().set(self.connection_name, self.connection)
         return self.connection  # type: ignore[no-any-return]  # Tortoise leaves the attribute untyped
+
+    async def __aexit__(self, *error: object) -> None:
+        try:
+            await super().__aexit__(*error)
+        finally:
+            self.connection._parent.writes += 1  # noqa: SLF001 - likewise
 
 
 class Transaction(SqliteTransactionWrapper):

@@ -1,5 +1,6 @@
 """Applications: templates that users render into job scripts."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,7 +9,7 @@ from aiohttp import web
 
 from jobbergate_applications import events, routes, samples
 from jobbergate_applications.permissions import EDIT, VIEW
-from jobbergate_applications.sandbox import SANDBOX, Sandbox
+from jobbergate_applications.sandbox import SANDBOX, WARM_UP_SECONDS, Sandbox
 from jobbergate_server import EventType, Files, Models, Permission, Route, hookimpl
 
 
@@ -41,9 +42,11 @@ def register_routes() -> Sequence[Route]:
 async def lifespan() -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
     """The processes that read what users upload."""
     sandbox = Sandbox()
+    warm_up = asyncio.get_running_loop().call_later(WARM_UP_SECONDS, sandbox.warm_up)
     try:
         yield {SANDBOX: sandbox}
     finally:
+        warm_up.cancel()
         await sandbox.close()
 
 

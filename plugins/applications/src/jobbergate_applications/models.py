@@ -31,6 +31,7 @@ class Application(Model):
         """Tortoise's options."""
 
         table = "applications"
+        indexes = (("application_owner_email", "id"),)
 
 
 class Kind(StrEnum):

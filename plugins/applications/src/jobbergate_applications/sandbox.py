@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import structlog
 from aiohttp import web
 
 from jobbergate_applications import worker
@@ -16,20 +17,38 @@ from jobbergate_server import Unprocessable
 
 WALL_SECONDS = 5.0
 JOBS = 200
-"""How many jobs a process does before another takes its place, so that nothing adds up in it."""
+"""How many jobs a process does before another is started to take its place, so that nothing adds up in it."""
 POOL_SIZE = 2
+WARM_UP_SECONDS = 0.5
+"""When the first processes are started after the server: its own start needs the processors more."""
+
+log = structlog.get_logger()
 
 
 class Sandbox:
-    """The pool: at most ``size`` jobs run at a time, each in a process that is started when it is first needed."""
+    """The pool: at most ``size`` jobs run at a time, each in a process that does nothing else meanwhile.
+
+    A process takes longer to start than most jobs take. One that has done its jobs therefore goes on until another is
+    there, and one that has ended is replaced before the next job comes.
+    """
 
     def __init__(self, size: int = POOL_SIZE) -> None:
+        self._size = size
         self._places = asyncio.Semaphore(size)
+        self._processes: set[_Worker] = set()
         self._idle: list[_Worker] = []
+        self._starts: set[asyncio.Task[None]] = set()
+
+    def warm_up(self) -> None:
+        """Start all processes, ahead of the jobs."""
+        for _ in range(self._size - len(self._processes) - len(self._starts)):
+            self._start()
 
     async def close(self) -> None:
         """End the processes."""
-        await asyncio.gather(*(idle.kill() for idle in self._idle))
+        await asyncio.gather(*self._starts, return_exceptions=True)
+        await asyncio.gather(*(process.kill() for process in self._processes))
+        self._processes.clear()
         self._idle.clear()
 
     async def run(self, operation: str, **arguments: object) -> Any:  # noqa: ANN401 - each operation has its own result
@@ -38,34 +57,73 @@ class Sandbox:
         Raises:
             Unprocessable: The user's files are refused, or broke a limit; the text says why.
         """
-        request = json.dumps({"operation": operation, "arguments": arguments}, ensure_ascii=False).encode()
+        request = _request(operation, arguments)
         async with self._places:
-            process = await self._worker()
+            process = await self._take()
             try:
-                async with asyncio.timeout(WALL_SECONDS):
-                    answer = await process.ask(request)
-            except TimeoutError:
-                await process.kill()
-                raise Unprocessable(f"Limit exceeded: it takes longer than {WALL_SECONDS:g} s.") from None
-            except EOFError:
-                raise Unprocessable(await process.end()) from None
-            except BaseException:
-                await process.kill()
-                raise
-            if process.jobs < JOBS:
-                self._idle.append(process)
-            else:
-                await process.kill()
+                answer = await process.ask(request)
+            finally:
+                await self._give_back(process)
         if "refused" in answer:
             raise Unprocessable(answer["refused"])
         return answer["result"]
 
-    async def _worker(self) -> "_Worker":
-        """One that has nothing to do; a new one in place of one that something else has ended."""
-        while self._idle:
-            if (process := self._idle.pop()).is_running:
-                return process
-        return await _Worker.start()
+    async def _take(self) -> "_Worker":
+        """A process that has nothing to do.
+
+        Raises:
+            Exception: There is none, and none can be started.
+        """
+        while True:
+            while self._idle:
+                process = self._idle.pop()
+                if process.is_running:
+                    return process
+                self._processes.discard(process)
+            if not self._starts:
+                self._start()
+            started, _ = await asyncio.wait(self._starts, return_when=asyncio.FIRST_COMPLETED)
+            for start in started:
+                start.result()
+
+    async def _give_back(self, process: "_Worker") -> None:
+        """Keep the process for the next job, unless it has ended or another has come to take its place."""
+        if not process.is_running:
+            self._processes.discard(process)
+            self._start()
+            return
+        self._idle.append(process)
+        oldest = max(self._idle, key=lambda it: it.jobs)
+        if oldest.jobs < JOBS:
+            return
+        if len(self._processes) > self._size:
+            self._idle.remove(oldest)
+            self._processes.discard(oldest)
+            await oldest.kill()
+        elif not self._starts:
+            self._start()
+
+    def _start(self) -> None:
+        start = asyncio.create_task(self._add())
+        self._starts.add(start)
+        start.add_done_callback(self._starts.discard)
+        start.add_done_callback(_tell_failure)
+
+    async def _add(self) -> None:
+        """A new process, which has loaded what it needs."""
+        process = await _Worker.start()
+        await process.ask(_request("check", {"files": []}))
+        self._processes.add(process)
+        await self._give_back(process)
+
+
+def _request(operation: str, arguments: dict[str, object]) -> bytes:
+    return json.dumps({"operation": operation, "arguments": arguments}, ensure_ascii=False).encode()
+
+
+def _tell_failure(start: asyncio.Task[None]) -> None:
+    if not start.cancelled() and (error := start.exception()):
+        log.error("sandbox process not started", exc_info=error)
 
 
 class _Worker:
@@ -87,9 +145,27 @@ class _Worker:
         return self._process.returncode is None
 
     async def ask(self, request: bytes) -> dict[str, Any]:
+        """The answer; when there is none, the process is ended.
+
+        Raises:
+            Unprocessable: The job broke a limit; the text says which.
+        """
+        self.jobs += 1
+        try:
+            async with asyncio.timeout(WALL_SECONDS):
+                return await self._exchange(request)
+        except TimeoutError:
+            await self.kill()
+            raise Unprocessable(f"Limit exceeded: it takes longer than {WALL_SECONDS:g} s.") from None
+        except EOFError:
+            raise Unprocessable(await self._reason()) from None
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def _exchange(self, request: bytes) -> dict[str, Any]:
         assert self._process.stdin  # noqa: S101 - for the type checker: both are pipes
         assert self._process.stdout  # noqa: S101 - likewise
-        self.jobs += 1
         with suppress(ConnectionError):
             self._process.stdin.write(len(request).to_bytes(4) + request)
             await self._process.stdin.drain()
@@ -97,7 +173,7 @@ class _Worker:
         answer: dict[str, Any] = json.loads(await self._process.stdout.readexactly(length))
         return answer
 
-    async def end(self) -> str:
+    async def _reason(self) -> str:
         """Why the process ended by itself."""
         status = await self._process.wait()
         if status == -signal.SIGPROF:

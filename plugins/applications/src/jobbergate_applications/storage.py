@@ -33,7 +33,9 @@ STORED = web.RequestKey("stored", list[Stored])
 
 async def store(files: Files, drafts: Iterable[Draft]) -> list[Stored]:
     """Put the files into the store."""
-    return [Stored(it.kind, it.name, await files.put(it.text.encode())) for it in drafts]
+    drafts = list(drafts)
+    digests = await files.put_texts(it.text for it in drafts)
+    return [Stored(it.kind, it.name, digest) for it, digest in zip(drafts, digests, strict=True)]
 
 
 async def replace_files(application: Application, stored: Iterable[Stored]) -> None:
@@ -53,7 +55,7 @@ async def read_files(files: Files, application: Application) -> Contents:
     """The texts of the application's files."""
     rows = await ApplicationFile.filter(application_id=application.id)
     rows.sort(key=lambda row: row.name)  # a database sorts as its collation says
-    texts = await files.get_texts({row.digest for row in rows})
+    texts = await files.get_texts(row.digest for row in rows)
     of_kind: dict[Kind, dict[str, str]] = {kind: {} for kind in Kind}
     for row in rows:
         of_kind[row.kind][row.name] = texts[row.digest]

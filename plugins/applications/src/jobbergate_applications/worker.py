@@ -7,11 +7,13 @@ answer has the `result`, or says in `refused` what is wrong with the user's file
 
 import ast
 import json
+import pickle
 import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO
+from functools import lru_cache
+from typing import Any, BinaryIO, TypeVar
 
 import jinja2
 import yaml
@@ -24,14 +26,25 @@ MAX_FILES = 100
 MAX_REASON = 2_000
 """Characters of what is said of the user's files, which an error may quote at any length."""
 OPEN_FILES = 32
+CACHED_TEXTS = 16
+CACHED_TEXT = 16 * 1024
+"""Characters of the longest text that is not parsed anew each time: a hostile one takes 100 times that in memory."""
 TEMPLATE_FOLDER = "templates/"
 NO_MEMORY = f"Limit exceeded: it needs more than {MEMORY_BYTES // 2**20} MiB of memory."
 TOO_LONG = f"Limit exceeded: the output is larger than {OUTPUT_BYTES // 2**20} MiB."
 TOO_DEEP = "Limit exceeded: it is nested too deeply."
 
+Parsed = TypeVar("Parsed")
+
 
 class Refused(Exception):
     """Something is wrong with the user's files; the text says what."""
+
+
+def remembered(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
+    """``parse``, which keeps what it has made of the last few texts; whatever that is, nobody may change it."""
+    kept = lru_cache(CACHED_TEXTS)(parse)
+    return lambda text: (kept if len(text) <= CACHED_TEXT else parse)(text)
 
 
 def check(files: list[dict[str, str]]) -> list[str]:
@@ -39,7 +52,7 @@ def check(files: list[dict[str, str]]) -> list[str]:
     parsers: Mapping[str, Callable[[str], object]] = {
         "source": lambda text: ast.parse(text.removeprefix("\ufeff")),
         "config": read_yaml,
-        "template": environment().parse,
+        "template": ENVIRONMENT.parse,
     }
     lines = []
     for position, file in enumerate(files, start=1):
@@ -139,7 +152,6 @@ class Writer:
     """Renders templates with the same values, up to the limit of output for all of them together."""
 
     def __init__(self, data: dict[Any, Any]) -> None:
-        self._environment = environment()
         self._data = data
         self._left = OUTPUT_BYTES
 
@@ -147,7 +159,7 @@ class Writer:
         """The rendered text of ``template``, of which ``copies`` are kept."""
         parts = []
         try:
-            for part in self._environment.from_string(template).generate(data=self._data):
+            for part in compiled(template).generate(data=self._data):
                 self._count(part, copies)
                 parts.append(part)
         except (MemoryError, RecursionError, Refused):
@@ -172,11 +184,27 @@ def environment() -> jinja2.Environment:
     return sandbox
 
 
+ENVIRONMENT = environment()
+
+
+@remembered
+def compiled(template: str) -> jinja2.Template:
+    """The template, which nothing that it renders can change."""
+    return ENVIRONMENT.from_string(template)
+
+
 def read_yaml(text: str) -> Any:  # noqa: ANN401 - whatever the document holds
     """The document, without aliases: a few lines of them can stand for more data than any memory holds."""
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
+    return pickle.loads(pickled(text))  # noqa: S301 - made by this process, of plain data
+
+
+@remembered
+def pickled(text: str) -> bytes:
+    """The YAML document in a form that is quickly copied, because whoever gets it may change it."""
+    # No alias is without an asterisk, and few documents have one.
+    if "*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
         raise Refused("aliases are not allowed in YAML")
-    return yaml.load(text, Loader=yaml.CSafeLoader)
+    return pickle.dumps(yaml.load(text, Loader=yaml.CSafeLoader))
 
 
 def _text(value: object, key: str) -> str:

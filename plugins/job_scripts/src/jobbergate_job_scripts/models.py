@@ -33,6 +33,7 @@ class JobScript(Model):
         """Tortoise's options."""
 
         table = "job_scripts"
+        indexes = (("job_script_owner_email", "id"),)
 
 
 class JobScriptFile(Model):

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp_apispec import docs, form_schema, json_schema, match_info_schema, response_schema
+from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 
 from jobbergate_applications.models import Application
@@ -24,7 +25,7 @@ from jobbergate_job_scripts.schemas import (
     JobScriptUploadSchema,
     MessageSchema,
 )
-from jobbergate_job_scripts.storage import STORED, Stored, Texts, find_main, read_files, replace_files, store
+from jobbergate_job_scripts.storage import STORED, Stored, Texts, add_files, find_main, read_files, replace_files, store
 from jobbergate_server import (
     BODY,
     FILES,
@@ -45,6 +46,7 @@ from jobbergate_server import (
     require_email,
 )
 
+APPLICATION: web.RequestKey[Application | None] = web.RequestKey("application", Application)
 COLUMNS = ("job_script_name", "job_script_description", "is_archived")
 
 
@@ -76,7 +78,7 @@ async def prepare_creation(request: web.Request) -> None:
     """Render the application that a new job script is made from, if any."""
     require_email(request)
     body = request[BODY]
-    application = await uploaded_application(body["application_id"])
+    request[APPLICATION] = application = await uploaded_application(body["application_id"])
     request[STORED] = None
     if application is not None:
         files = request.app[FILES]
@@ -93,18 +95,21 @@ async def create_job_script(request: web.Request) -> JobScript:
     """The caller becomes its owner. Anybody's application may be used, also an archived one."""
     body = request[BODY]
     moment = now()
-    script = await JobScript.create(
-        created_at=moment,
-        updated_at=moment,
-        job_script_name=body["job_script_name"],
-        job_script_description=body["job_script_description"],
-        job_script_owner_email=require_email(request),
-        application=await uploaded_application(body["application_id"]),
-    )
+    try:
+        script = await JobScript.create(
+            created_at=moment,
+            updated_at=moment,
+            job_script_name=body["job_script_name"],
+            job_script_description=body["job_script_description"],
+            job_script_owner_email=require_email(request),
+            application=request[APPLICATION],
+        )
+    except IntegrityError:  # the application was deleted while it was rendered
+        raise no_application(body["application_id"]) from None
     tell(CREATED, script)
     stored = request[STORED]
     if stored is not None:
-        await replace_files(script, stored)
+        await add_files(script, stored)
         script.job_script_files = stored.texts.wire
     return script
 
@@ -293,10 +298,15 @@ async def uploaded_application(application_id: int | None) -> Application | None
         return None
     application = await find(Application, application_id)
     if application is None:
-        raise NotFound(f"Application with id={application_id} not found.")
+        raise no_application(application_id)
     if not application.application_uploaded:
         raise Unprocessable(f"Application with id={application_id} was not uploaded.")
     return application
+
+
+def no_application(application_id: int) -> NotFound:
+    """The error that names the application which is not there."""
+    return NotFound(f"Application with id={application_id} not found.")
 
 
 ROUTES = [

@@ -2,7 +2,7 @@
 
 from jobbergate_applications.models import Application
 from jobbergate_job_scripts.models import JobScript
-from jobbergate_job_scripts.storage import Texts, replace_files, store
+from jobbergate_job_scripts.storage import Texts, add_files, store
 from jobbergate_server import Files, now
 
 PATH = "hello.sh"
@@ -22,4 +22,4 @@ async def add_job_script(owner: str, files: Files) -> None:
         job_script_owner_email=owner,
         application=await Application.filter(application_owner_email=owner).order_by("id").first(),
     )
-    await replace_files(script, await store(files, Texts(PATH, {PATH: TEXT})))
+    await add_files(script, await store(files, Texts(PATH, {PATH: TEXT})))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from aiohttp import web
@@ -40,12 +41,18 @@ STORED: web.RequestKey[Stored | None] = web.RequestKey("stored", Stored)
 
 async def store(files: Files, texts: Texts) -> Stored:
     """Put the files into the store."""
-    return Stored(texts, {path: await files.put(text.encode()) for path, text in texts.files.items()})
+    digests = await files.put_texts(texts.files.values())
+    return Stored(texts, dict(zip(texts.files, digests, strict=True)))
 
 
 async def replace_files(script: JobScript, stored: Stored) -> None:
     """Let the job script have these files and no others."""
     await JobScriptFile.filter(job_script_id=script.id).delete()
+    await add_files(script, stored)
+
+
+async def add_files(script: JobScript, stored: Stored) -> None:
+    """Let the job script, which has no files yet, have these."""
     await JobScriptFile.bulk_create(
         JobScriptFile(job_script_id=script.id, path=path, is_main=path == stored.texts.main, digest=digest)
         for path, digest in stored.digests.items()
@@ -60,15 +67,16 @@ async def find_main(script_id: int) -> JobScriptFile | None:
 async def read_files(files: Files, script_ids: Iterable[int]) -> dict[int, Texts]:
     """The texts of the files of many job scripts, sorted by path; those without files are left out."""
     ids = sorted(script_ids)
-    rows: list[JobScriptFile] = []
+    rows: list[tuple[int, str, bool, str]] = []
     for start in range(0, len(ids), CHUNK):
-        rows += await JobScriptFile.filter(job_script_id__in=ids[start : start + CHUNK])
-    rows.sort(key=lambda row: row.path)  # a database sorts as its collation says
-    texts = await files.get_texts({row.digest for row in rows})
+        chunk = JobScriptFile.filter(job_script_id__in=ids[start : start + CHUNK])
+        rows += await chunk.values_list("job_script_id", "path", "is_main", "digest")
+    rows.sort(key=itemgetter(1))  # a database sorts as its collation says
+    texts = await files.get_texts(digest for *_, digest in rows)
     found: dict[int, dict[str, str]] = {}
     main: dict[int, str] = {}
-    for row in rows:
-        found.setdefault(row.job_script_id, {})[row.path] = texts[row.digest]
-        if row.is_main:
-            main[row.job_script_id] = row.path
+    for script_id, path, is_main, digest in rows:
+        found.setdefault(script_id, {})[path] = texts[digest]
+        if is_main:
+            main[script_id] = path
     return {script_id: Texts(main[script_id], texts_of) for script_id, texts_of in found.items() if script_id in main}

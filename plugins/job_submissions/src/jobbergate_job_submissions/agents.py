@@ -1,6 +1,7 @@
 """The routes of cluster agents, which act for all submissions of their client id."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -30,10 +31,14 @@ from jobbergate_server import (
     Route,
     find,
     now,
+    stream_json,
 )
 
 log = structlog.get_logger()
 
+BATCH = 50
+"""How many pending submissions are in memory at a time for each agent that asks, with the texts of their files."""
+PENDING = PendingSubmissionSchema(many=True)
 NO_SCRIPT = "The job script of this submission was deleted."
 NO_MAIN_FILE = "The job script of this submission has no main file."
 
@@ -42,26 +47,42 @@ NO_MAIN_FILE = "The job script of this submission has no main file."
     summary="List the submissions that a cluster has to start",
     responses={"400": {"description": "The token has no client id."}},
 )
-@response_schema(PendingSubmissionSchema(many=True))
-async def list_pending(request: web.Request) -> list[JobSubmission]:
+@response_schema(PENDING)
+async def list_pending(request: web.Request) -> web.StreamResponse:
     """Those of the token's client id that nobody has started, with the files of their job scripts.
 
     One that cannot be started becomes rejected, and its owner is told.
     """
     client_id = own_client_id(request, "fetch pending submissions")
-    rows = JobSubmission.filter(client_id=client_id, status=Status.CREATED)
-    pending = await rows.select_related("job_script__application").order_by("id")
-    script_ids = {it.job_script_id for it in pending if it.job_script_id is not None}
+    return await stream_json(request, pending(request, client_id))
+
+
+async def pending(request: web.Request, client_id: str) -> AsyncGenerator[list[dict[str, Any]], None]:
+    """The submissions that an agent has to start, in batches and in their order."""
+    waiting = JobSubmission.filter(client_id=client_id, status=Status.CREATED)
+    rows = waiting.select_related("job_script__application").order_by("id").limit(BATCH)
+    last, is_full = 0, True
+    while is_full:
+        batch = await rows.filter(id__gt=last)
+        is_full = len(batch) == BATCH
+        if batch:
+            last = batch[-1].id
+            yield PENDING.dump(await startable(request, batch))
+
+
+async def startable(request: web.Request, submissions: Iterable[JobSubmission]) -> list[JobSubmission]:
+    """Those of the submissions that can be started, with the files of their job scripts; the others are rejected."""
+    script_ids = {it.job_script_id for it in submissions if it.job_script_id is not None}
     texts = await read_each(request.app[FILES], script_ids)
-    startable = []
-    for submission in pending:
+    found = []
+    for submission in submissions:
         script_id = submission.job_script_id
         if script_id is None or script_id not in texts:
             await reject(request, submission)
-        elif (found := texts[script_id]) is not None:
-            submission.job_script_files = found.wire
-            startable.append(submission)
-    return startable
+        elif (files := texts[script_id]) is not None:
+            submission.job_script_files = files.wire
+            found.append(submission)
+    return found
 
 
 async def read_each(files: Files, script_ids: Iterable[int]) -> Mapping[int, Texts | None]:

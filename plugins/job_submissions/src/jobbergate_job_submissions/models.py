@@ -52,3 +52,4 @@ class JobSubmission(Model):
         """Tortoise's options."""
 
         table = "job_submissions"
+        indexes = (("job_submission_owner_email", "id"), ("client_id", "status", "id"))

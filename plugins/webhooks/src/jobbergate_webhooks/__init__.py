@@ -67,8 +67,8 @@ async def before_commit(event: Event) -> None:
 
 @hookimpl
 def on_event(context: PluginContext) -> None:
-    """Send it at once, where this process serves."""
-    if (courier := context.get(COURIER)) is not None:
+    """Send what was stored for it at once, where this process serves."""
+    if messages.stored_at.get() and (courier := context.get(COURIER)) is not None:
         courier.wake()
 
 

@@ -4,11 +4,21 @@ import base64
 import hmac
 import json
 import secrets
+from contextvars import ContextVar
+from datetime import datetime
 
-from jobbergate_server import Event, __version__, now
+from jobbergate_server import Event, PreparedQuery, __version__, now
 from jobbergate_webhooks.models import Delivery, Webhook
 
 PREFIX = "whsec_"
+
+# Locked, because a webhook that is deleted now would make the whole request fail.
+enabled_webhooks = PreparedQuery(
+    Webhook,
+    lambda owner: Webhook.filter(owner_email=owner, is_enabled=True).order_by("id").select_for_update(no_key=True),
+)
+stored_at: ContextVar[datetime | None] = ContextVar("stored_at", default=None)
+"""The moment of the transaction, if it has stored deliveries."""
 
 
 def new_secret() -> str:
@@ -18,12 +28,16 @@ def new_secret() -> str:
 
 async def write_down(event: Event) -> None:
     """Store a delivery of ``event`` for each webhook of its owner that wants it."""
+    moment = now()
+    if stored_at.get() != moment:  # of an earlier request on the same connection
+        stored_at.set(None)
     owner = event.data.get("owner_email")
     if not owner:
         return
-    # Locked, because a webhook that is deleted now would make the whole request fail.
-    webhooks = await Webhook.filter(owner_email=owner, is_enabled=True).order_by("id").select_for_update(no_key=True)
-    moment = now()
+    webhooks = [webhook for webhook in await enabled_webhooks(owner) if event.name in webhook.events]
+    if not webhooks:
+        return
+    stored_at.set(moment)
     timestamp = moment.isoformat().replace("+00:00", "Z")
     payload = json.dumps({"type": event.name, "timestamp": timestamp, "data": event.data}, separators=(",", ":"))
     await Delivery.bulk_create(
@@ -37,7 +51,6 @@ async def write_down(event: Event) -> None:
             next_attempt_at=moment,
         )
         for webhook in webhooks
-        if event.name in webhook.events
     )
 
 

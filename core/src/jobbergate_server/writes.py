@@ -1,0 +1,43 @@
+"""Knowing that something was written, so that what was counted before is counted again."""
+
+from typing import Any
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+
+class WriteCounter(BaseDBAsyncClient):
+    """A client of a database with a number that has changed when a write of this process can be seen by everybody.
+
+    Statements outside of transactions count here. A transaction counts when it ends, which its context has to tell.
+    """
+
+    writes = 0
+
+    async def execute_insert(self, query: str, values: list[Any]) -> Any:  # noqa: ANN401 - as each driver has it
+        """Insert a row."""
+        try:
+            return await super().execute_insert(query, values)
+        finally:
+            self.writes += 1
+
+    async def execute_many(self, query: str, values: list[list[Any]]) -> None:
+        """Execute a statement once for each of ``values``."""
+        try:
+            await super().execute_many(query, values)
+        finally:
+            self.writes += 1
+
+    async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, Any]:
+        """Execute any statement."""
+        try:
+            return await super().execute_query(query, values)
+        finally:
+            if not query.startswith("SELECT"):
+                self.writes += 1
+
+    async def execute_script(self, query: str) -> None:
+        """Execute several statements."""
+        try:
+            await super().execute_script(query)
+        finally:
+            self.writes += 1
