@@ -1,13 +1,13 @@
 # Every target sets up what it needs: python3 (3.11 or newer) with its venv module is enough.
 .DELETE_ON_ERROR:
-.PHONY: help run test lint config reference docs
+.PHONY: help run test bench lint config reference docs
 
 PYTHON = python3
 ARGS =
 VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
-CODE = core plugins examples tests typings
+CODE = benchmarks core plugins examples tests typings
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ run: $(INSTALLED) ## Serve for development on http://127.0.0.1:8000/jobbergate
 
 test: $(INSTALLED) ## Run every test, on SQLite and on PostgreSQL
 	$(BIN)/pytest -n auto $(ARGS)
+
+bench: $(INSTALLED) ## Measure the speed of the server beside others (needs wrk)
+	PYTHONPATH=tests/support $(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(INSTALLED) ## Check style, format and types
 	$(BIN)/ruff check

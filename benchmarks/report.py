@@ -1,0 +1,179 @@
+"""What a run says: the table of figures, the bars, and the page of the documentation that has both."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from benchmarks.bars import NOTHING, TIMES, Verdict
+from benchmarks.rounds import Key, Results
+from benchmarks.scenarios import Scenario
+
+HEAD = (
+    "Scenario",
+    "Rows",
+    "Server",
+    "Requests/s",
+    "Beside the first",
+    "p50 ms",
+    "p99 ms",
+    "Slowest ms",
+    "CPU ms",
+    "PostgreSQL CPU ms",
+    "Memory MiB",
+)
+LEFT = {"Scenario", "Server", "Bar", "Verdict"}
+
+PAGE = """\
+# Benchmarks
+
+How fast this server is beside others that do the same work. The page is written by the command that measures:
+
+```shell
+{command}
+```
+
+`make bench` alone measures everything and prints the tables below; its exit status is 1 when a bar is missed.
+`ARGS="--only list,add"` measures some of the scenarios. It needs [wrk](https://github.com/wg/wrk), and measures nothing
+without it. PostgreSQL is that of `JOBBERGATE_TEST_POSTGRES_URL`, the machine's own where `initdb` is on the `PATH`, or
+that of the tests.
+
+## What is measured
+
+One process of each server, on uvloop, with the same rows in the same PostgreSQL, whose settings are the defaults:
+commits are durable. All run on one machine, with wrk and PostgreSQL beside them. Every scenario is measured in
+{rounds} rounds of {seconds} seconds or longer, in which each server has its turn, after a warm-up; a figure is the
+median of the rounds. CPU time is that of one request. An answer that is an error ends the run.
+
+| Server | |
+|---|---|
+| `this server` | `jobbergate-server serve` with its default settings and all bundled plugins. |
+| `this server, exact total` | The same with `limits.total_max_age = 0`: the rows are counted for every answer. |
+| `limit` | aiohttp and asyncpg alone: PostgreSQL makes the JSON, and the rows are counted for every answer. |
+| `fastapi` | FastAPI, SQLAlchemy 2, asyncpg and a pydantic model, in uvicorn with httptools. |
+| `constant` | aiohttp with an answer of the same size that is known beforehand. |
+| `insert` | aiohttp and asyncpg alone: one `INSERT … RETURNING`, which makes the JSON. |
+
+All but `constant` verify the same token, and remember it. `limit` and `fastapi` give the same answer as this server,
+which is made sure of before they are measured.
+
+| Scenario | |
+|---|---|
+{scenarios}
+
+The tables of job scripts and job submissions have {rows} rows.
+
+## Bars
+
+{bars}
+
+Those beside a peer are about the smallest number of rows. A bar that was not measured belongs to a scenario, or a
+number of rows, that was left out.
+
+## Figures
+
+{machine}
+
+{start}
+
+{figures}
+"""
+
+
+class Machine(NamedTuple):
+    """Where it was measured."""
+
+    processors: int
+    python: str
+    postgresql: str
+
+    @property
+    def sentence(self) -> str:
+        """A sentence of it."""
+        return f"Measured on {self.processors} processors, with Python {self.python} and PostgreSQL {self.postgresql}."
+
+
+class Report(NamedTuple):
+    """A run and how it was made."""
+
+    results: Results
+    verdicts: Sequence[Verdict]
+    scenarios: Sequence[Scenario]
+    rows: Sequence[int]
+    rounds: int
+    seconds: int
+    machine: Machine
+
+    def text(self) -> str:
+        """The report for a terminal."""
+        return f"{self.machine.sentence}\n\n{self._start()}\n\n{self._figures()}\n\n{self._bars()}\n"
+
+    def page(self, command: str) -> str:
+        """The page of the documentation, which says that ``command`` has written it."""
+        return PAGE.format(
+            command=command,
+            rounds=self.rounds,
+            seconds=self.seconds,
+            rows=" and ".join(f"{rows:,}" for rows in self.rows),
+            scenarios="\n".join(f"| `{it.name}` | {it.sentence} |" for it in self.scenarios),
+            bars=self._bars(),
+            machine=self.machine.sentence,
+            start=self._start(),
+            figures=self._figures(),
+        )
+
+    def _start(self) -> str:
+        start = self.results.start
+        if start is None:
+            return "The start was not measured."
+        return (
+            f"From its start until it is ready it takes {start.seconds:.2f} s, and then holds {start.memory:.0f} MiB."
+        )
+
+    def _figures(self) -> str:
+        return table(HEAD, self._rows())
+
+    def _bars(self) -> str:
+        return table(
+            ("Bar", "Figure", "Bound", "Verdict"), ((it.promise, it.figure, it.bound, it.word) for it in self.verdicts)
+        )
+
+    def _rows(self) -> Iterator[Sequence[str]]:
+        for scenario in self.scenarios:
+            for rows in self.rows:
+                first = None
+                for contender in scenario.contenders:
+                    found = self.results.figures.get(Key(scenario.name, contender.name, rows))
+                    if found is None:
+                        continue
+                    first = first or found.rate
+                    yield (
+                        scenario.name,
+                        f"{rows:,}",
+                        contender.name,
+                        f"{found.rate:,.0f}",
+                        f"{found.rate / first:.2f} {TIMES}",
+                        f"{found.p50:.2f}",
+                        f"{found.p99:.2f}",
+                        f"{found.slowest:.1f}",
+                        f"{found.cpu:.3f}",
+                        NOTHING if found.database_cpu is None else f"{found.database_cpu:.3f}",
+                        f"{found.memory:.0f}",
+                    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown whose columns are aligned, so that it can be read as it is."""
+    body = [list(row) for row in rows]
+    widths = [max(len(row[place]) for row in [list(head), *body]) for place in range(len(head))]
+    left = [name in LEFT for name in head]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            cell.ljust(width) if is_left else cell.rjust(width)
+            for cell, width, is_left in zip(cells, widths, left, strict=True)
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join(
+        "-" * (width + 2) if is_left else "-" * (width + 1) + ":" for width, is_left in zip(widths, left, strict=True)
+    )
+    return "\n".join([line(head), f"|{rule}|", *map(line, body)])

@@ -1,0 +1,122 @@
+"""What is measured: the requests, who answers them, and over how many connections."""
+
+import json
+from dataclasses import dataclass
+
+from benchmarks import rows as data
+from benchmarks.load import Call
+
+ALL = "/jobbergate/job-scripts?all=true"
+PAGE = "start=0&limit=50"
+LIST = Call(f"{ALL}&{PAGE}")
+CREATION = json.dumps({"job_script_name": "Flow around a car", "job_script_description": "First try"})
+RENDERING = json.dumps(
+    {"job_script_name": "Flow around a car", "application_id": 1, "sbatch_params": ["--ntasks=4", "--exclusive"]}
+)
+CHANGE = json.dumps({"job_script_name": "Flow around a lorry", "job_script_description": "Second try"})
+
+OURS = "this server"
+EXACT = "this server, exact total"
+TWO_WORKERS = ", two workers"
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A server in a scenario: its name in the table, its kind, and whether its answer must equal the first one's."""
+
+    name: str
+    kind: str
+    equal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A row of the table for each contender and number of rows."""
+
+    name: str
+    sentence: str
+    call: Call
+    contenders: tuple[Contender, ...] = (Contender(OURS, "ours"),)
+    connections: int = 16
+    agent: bool = False
+    """Whether the token is that of a cluster's agent."""
+
+
+def scenarios(rows: int) -> tuple[Scenario, ...]:
+    """All of them, those that write last, for databases of which the smallest has so many rows."""
+    script = "/jobbergate/job-scripts/{id}"
+    owned = data.owned_ids(rows)
+    return (
+        Scenario(
+            "list",
+            "The first page of 50 of everybody's job scripts.",
+            LIST,
+            (
+                Contender(EXACT, "exact"),
+                Contender(OURS, "ours", equal=True),
+                Contender("limit", "limit", equal=True),
+                Contender("fastapi", "fastapi", equal=True),
+                Contender("constant", "constant"),
+            ),
+        ),
+        Scenario(
+            "workers",
+            "The same with one worker process and with two (`server.workers`).",
+            LIST,
+            (
+                Contender(OURS, "ours"),
+                Contender(OURS + TWO_WORKERS, "two"),
+                Contender(EXACT, "exact"),
+                Contender(EXACT + TWO_WORKERS, "two exact"),
+            ),
+        ),
+        Scenario(
+            "own",
+            "The first page of 50 of the caller's own job scripts, a hundredth of all.",
+            Call(f"/jobbergate/job-scripts?{PAGE}"),
+        ),
+        Scenario(
+            "rare",
+            "The first page of a search for a word that five job scripts have.",
+            Call(f"{ALL}&{PAGE}&search={data.RARE}"),
+        ),
+        Scenario(
+            "common",
+            "The first page of a search for a word that a tenth of the job scripts have.",
+            Call(f"{ALL}&{PAGE}&search={data.COMMON}"),
+        ),
+        Scenario(
+            "sorted",
+            "The first page of everybody's job scripts, sorted by name.",
+            Call(f"{ALL}&{PAGE}&sort_field=job_script_name"),
+        ),
+        Scenario("deep", "Page 200 of everybody's job scripts, 50 a page.", Call(f"{ALL}&start=200&limit=50")),
+        Scenario("get", "One job script with its file.", Call(script, ids=owned)),
+        Scenario(
+            "pending",
+            "An agent's 1,000 pending submissions with three files each, over one connection.",
+            Call("/jobbergate/job-submissions/agent/pending"),
+            connections=1,
+            agent=True,
+        ),
+        Scenario(
+            "plugin",
+            "The first page of the list of the example plugin `licences`.",
+            Call(f"/jobbergate/licences?{PAGE}"),
+            (Contender(OURS, "licences"),),
+        ),
+        Scenario("sqlite", "As `list`, on SQLite.", LIST, (Contender(OURS, "sqlite"),)),
+        Scenario("change", "A change of a job script's name and description.", Call(script, "PUT", CHANGE, owned)),
+        Scenario(
+            "add",
+            "A new job script without files.",
+            Call("/jobbergate/job-scripts", "POST", CREATION),
+            (Contender(OURS, "ours"), Contender("insert", "limit")),
+        ),
+        Scenario(
+            "render",
+            "A new job script from an application with two templates, over four connections.",
+            Call("/jobbergate/job-scripts", "POST", RENDERING),
+            connections=4,
+        ),
+    )
