@@ -61,14 +61,9 @@ def scenarios(rows: int) -> tuple[Scenario, ...]:
         ),
         Scenario(
             "workers",
-            "The same with one worker process and with two (`server.workers`).",
-            LIST,
-            (
-                Contender(OURS, "ours"),
-                Contender(OURS + TWO_WORKERS, "two"),
-                Contender(EXACT, "exact"),
-                Contender(EXACT + TWO_WORKERS, "two exact"),
-            ),
+            "The caller's own job scripts, from one worker process and from two (`server.workers`).",
+            Call(f"/jobbergate/job-scripts?{PAGE}"),
+            (Contender(OURS, "ours"), Contender(OURS + TWO_WORKERS, "two")),
         ),
         Scenario(
             "own",

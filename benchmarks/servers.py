@@ -18,7 +18,6 @@ OURS: Mapping[str, Mapping[str, str]] = {
     "ours": {},
     "exact": EXACT,
     "two": TWO_WORKERS,
-    "two exact": EXACT | TWO_WORKERS,
     "licences": {},
     "sqlite": {},
 }

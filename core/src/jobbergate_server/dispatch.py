@@ -1,7 +1,7 @@
 """Telling the plugins what has happened, after it is committed and without holding up the answer."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 
 import structlog
 
@@ -48,14 +48,13 @@ class Dispatcher:
             await self._plugins.run(contribution.plugin, "before_commit", event=event, context=contribution.context)
 
     def publish(self, events: Iterable[Event]) -> None:
-        """Let every plugin react to every event, in tasks of their own."""
+        """Let every plugin react to every event; what it has to wait for goes on in a task of its own."""
         for event in events:
             for contribution, turns in self._listeners:
-                if not contribution.is_active:
-                    continue
-                task = asyncio.create_task(self._tell(contribution, turns, event))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                if contribution.is_active and (reaction := self._reaction(contribution, event)) is not None:
+                    task = asyncio.create_task(self._wait(contribution, turns, event, reaction))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
 
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Wait for the reactions that are under way, and give up those that take longer than ``seconds``."""
@@ -69,16 +68,30 @@ class Dispatcher:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
 
-    async def _tell(self, contribution: Contribution, turns: asyncio.Semaphore, event: Event) -> None:
+    def _reaction(self, contribution: Contribution, event: Event) -> Awaitable[None] | None:
+        try:
+            with self._database.bound():
+                reaction: Awaitable[None] | None = self._plugins.run(
+                    contribution.plugin, "on_event", event=event, context=contribution.context
+                )
+                return reaction
+        except Exception:
+            log.exception("event not handled", plugin=contribution.plugin.slug, event_name=event.name)
+            return None
+
+    async def _wait(
+        self, contribution: Contribution, turns: asyncio.Semaphore, event: Event, reaction: Awaitable[None]
+    ) -> None:
         plugin = contribution.plugin
         try:
             async with turns:
                 with self._database.bound():
-                    reaction = self._plugins.run(plugin, "on_event", event=event, context=contribution.context)
-                    if reaction is not None:
-                        await reaction
+                    await reaction
         except asyncio.CancelledError:
             log.error("event given up", plugin=plugin.slug, event_name=event.name)  # noqa: TRY400 - it says nothing of why
             raise
         except Exception:
             log.exception("event not handled", plugin=plugin.slug, event_name=event.name)
+        finally:
+            if isinstance(reaction, Coroutine):
+                reaction.close()  # one that was given up before its turn

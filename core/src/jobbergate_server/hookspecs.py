@@ -114,11 +114,12 @@ def before_commit(event: Event, context: PluginContext) -> Awaitable[None]:  # t
 
 
 @hookspec
-def on_event(event: Event, context: PluginContext) -> Awaitable[None]:  # type: ignore[empty-body]
+def on_event(event: Event, context: PluginContext) -> Awaitable[None] | None:
     """React to what a request has done, after its commit; a failure is logged and changes nothing for the request.
 
-    A plugin reacts to ten events at a time; the others wait. A reaction that goes on for long after the server was
-    asked to stop is cancelled.
+    What can be done at once is done in a plain function. What has to wait for something is a coroutine, or is returned
+    by the function, and does not hold up the answer. A plugin waits in ten reactions at a time; further ones wait for
+    their turn. A reaction that goes on for long after the server was asked to stop is cancelled.
     """
 
 

@@ -1,10 +1,11 @@
 """Tortoise's PostgreSQL backend, with transactions that give their connection back when they cannot begin."""
 
+from asyncio import Semaphore
 from typing import Any, cast
 
 from asyncpg import Connection, Pool, create_pool
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
-from tortoise.backends.base.client import TransactionalDBClient, TransactionContextPooled
+from tortoise.backends.base.client import PoolConnectionWrapper, TransactionalDBClient, TransactionContextPooled
 from tortoise.connection import get_connections
 
 from jobbergate_server.writes import WriteCounter
@@ -17,6 +18,11 @@ class Client(WriteCounter, AsyncpgDBClient):
     to be reset, because transactions end by themselves and settings are set for a transaction alone (`SET LOCAL`).
     """
 
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
+        super().__init__(**options)
+        # asyncpg's own queue lets whoever comes overtake those who wait, some of them again and again.
+        self.turns = Semaphore(self.pool_maxsize)
+
     async def create_pool(self, **options: Any) -> Pool:  # noqa: ANN401 - asyncpg's options
         """Open the pool."""
         return await create_pool(None, reset=_keep, **options)
@@ -25,21 +31,43 @@ class Client(WriteCounter, AsyncpgDBClient):
         """The connections of the pool, and the idle ones among them."""
         return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
 
+    def acquire_connection(self) -> "Turn":
+        """A connection of the pool, which goes to those who wait for one in the order in which they came."""
+        return Turn(self, self._pool_init_lock)
+
     def _in_transaction(self) -> TransactionContextPooled:
         return TransactionContext(TransactionWrapper(self), self._pool_init_lock)
+
+
+class Turn(PoolConnectionWrapper[Connection]):
+    """The time for which somebody has a connection of the pool."""
+
+    async def __aenter__(self) -> Connection:
+        turns = cast("Client", self.client).turns
+        await turns.acquire()
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            turns.release()
+            raise
+
+    async def __aexit__(self, *error: object) -> None:
+        try:
+            await super().__aexit__(*error)
+        finally:
+            cast("Client", self.client).turns.release()
 
 
 class TransactionContext(TransactionContextPooled):
     """A transaction that leaves nothing behind when it cannot begin."""
 
     async def __aenter__(self) -> TransactionalDBClient:
-        await self.ensure_connection()
-        pool = self.client._parent._pool  # noqa: SLF001 - what Tortoise's own context uses
-        self.client._connection = connection = await pool.acquire()  # noqa: SLF001 - likewise
+        self._turn = cast("Client", self.client._parent).acquire_connection()  # noqa: SLF001 - what Tortoise's own context uses
+        self.client._connection = await self._turn.__aenter__()  # noqa: SLF001 - likewise
         try:
             await self.client.begin()
         except BaseException:
-            await pool.release(connection)
+            await self._turn.__aexit__(None, None, None)
             raise
         self.token = get_connections().set(self.connection_name, self.client)
         return self.client
@@ -48,6 +76,7 @@ class TransactionContext(TransactionContextPooled):
         try:
             await super().__aexit__(*error)
         finally:
+            await self._turn.__aexit__(None, None, None)
             cast("Client", self.client._parent).writes += 1  # noqa: SLF001 - likewise
 
 

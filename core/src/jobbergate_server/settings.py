@@ -129,7 +129,7 @@ class Database(Section):
         SecretStr("sqlite:///var/jobbergate.db")
     )
     """`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host:port/name`."""
-    pool_size: PositiveInt = 5
+    pool_size: PositiveInt = 8
     """The most connections that one process holds to PostgreSQL."""
     migrate_on_start: bool = False
     """Whether `serve` brings the schema up to date itself instead of refusing to start on an old one."""

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from jobbergate_applications.models import Application, ApplicationFile, Kind
 from jobbergate_applications.uploads import Draft
-from jobbergate_server import Files
+from jobbergate_server import Files, PreparedQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,9 @@ class Contents:
 
 
 STORED = web.RequestKey("stored", list[Stored])
+
+
+files_of = PreparedQuery(ApplicationFile, lambda application_id: ApplicationFile.filter(application_id=application_id))
 
 
 async def store(files: Files, drafts: Iterable[Draft]) -> list[Stored]:
@@ -53,7 +56,7 @@ async def remove_files(application: Application) -> None:
 
 async def read_files(files: Files, application: Application) -> Contents:
     """The texts of the application's files."""
-    rows = await ApplicationFile.filter(application_id=application.id)
+    rows = await files_of(application.id)
     rows.sort(key=lambda row: row.name)  # a database sorts as its collation says
     texts = await files.get_texts(row.digest for row in rows)
     of_kind: dict[Kind, dict[str, str]] = {kind: {} for kind in Kind}

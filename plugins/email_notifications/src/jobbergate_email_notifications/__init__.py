@@ -1,5 +1,7 @@
 """E-mail notifications: owners of job submissions learn why a cluster has rejected them."""
 
+from collections.abc import Awaitable
+
 from jobbergate_email_notifications.rejections import notify
 from jobbergate_email_notifications.settings import EmailNotifications
 from jobbergate_job_submissions.events import REJECTED
@@ -13,8 +15,9 @@ def register_settings() -> type[Section]:
 
 
 @hookimpl
-async def on_event(event: Event, context: PluginContext) -> None:
+def on_event(event: Event, context: PluginContext) -> Awaitable[None] | None:
     """Mail the reason of a rejection to the owner, where a mail server is configured."""
     settings = context.settings
     if event.name == REJECTED.name and isinstance(settings, EmailNotifications) and settings.host is not None:
-        await notify(settings, event.data)
+        return notify(settings, event.data)
+    return None

@@ -123,10 +123,10 @@ async def get_job_script(request: web.Request) -> JobScript:
     script = await find(JobScript, job_script_id, "application")
     if script is None:
         raise NotFound(f"JobScript with id={job_script_id} not found.")
-    texts = await read_files(request.app[FILES], [job_script_id])
-    if not texts:
+    texts = await read_files(request.app[FILES], job_script_id)
+    if texts is None:
         raise NotFound(f"JobScript file not found for id={job_script_id}.")
-    script.job_script_files = texts[job_script_id].wire
+    script.job_script_files = texts.wire
     return script
 
 
@@ -154,10 +154,10 @@ async def update_job_script(request: web.Request) -> JobScript:
         await replace_files(script, stored)
         script.job_script_files = stored.texts.wire
         return script
-    texts = await read_files(request.app[FILES], [script.id])
-    if not texts:
+    texts = await read_files(request.app[FILES], script.id)
+    if texts is None:
         raise NotFound(f"File for JobScript with id={script.id} not found in S3.")
-    script.job_script_files = texts[script.id].wire
+    script.job_script_files = texts.wire
     return script
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from jobbergate_job_scripts.models import JobScript, JobScriptFile
-from jobbergate_server import Files
+from jobbergate_server import Files, PreparedQuery
 
 MAX_FILES = 100
 CHUNK = 10_000
@@ -36,7 +35,16 @@ class Stored:
     digests: Mapping[str, str]
 
 
+class _Row(NamedTuple):
+    path: str
+    is_main: bool
+    digest: str
+
+
 STORED: web.RequestKey[Stored | None] = web.RequestKey("stored", Stored)
+
+
+files_of = PreparedQuery(JobScriptFile, lambda script_id: JobScriptFile.filter(job_script_id=script_id))
 
 
 async def store(files: Files, texts: Texts) -> Stored:
@@ -64,19 +72,26 @@ async def find_main(script_id: int) -> JobScriptFile | None:
     return await JobScriptFile.get_or_none(job_script_id=script_id, is_main=True)
 
 
-async def read_files(files: Files, script_ids: Iterable[int]) -> dict[int, Texts]:
-    """The texts of the files of many job scripts, sorted by path; those without files are left out."""
+async def read_files(files: Files, script_id: int) -> Texts | None:
+    """The texts of the job script's files, sorted by path; None when it has none."""
+    rows = [_Row(row.path, row.is_main, row.digest) for row in await files_of(script_id)]
+    return _assembled(rows, await files.get_texts(row.digest for row in rows))
+
+
+async def read_many_files(files: Files, script_ids: Iterable[int]) -> dict[int, Texts]:
+    """As `read_files`, of many job scripts; those without files are left out."""
     ids = sorted(script_ids)
-    rows: list[tuple[int, str, bool, str]] = []
+    rows: dict[int, list[_Row]] = {}
     for start in range(0, len(ids), CHUNK):
         chunk = JobScriptFile.filter(job_script_id__in=ids[start : start + CHUNK])
-        rows += await chunk.values_list("job_script_id", "path", "is_main", "digest")
-    rows.sort(key=itemgetter(1))  # a database sorts as its collation says
-    texts = await files.get_texts(digest for *_, digest in rows)
-    found: dict[int, dict[str, str]] = {}
-    main: dict[int, str] = {}
-    for script_id, path, is_main, digest in rows:
-        found.setdefault(script_id, {})[path] = texts[digest]
-        if is_main:
-            main[script_id] = path
-    return {script_id: Texts(main[script_id], texts_of) for script_id, texts_of in found.items() if script_id in main}
+        for script_id, *row in await chunk.values_list("job_script_id", *_Row._fields):
+            rows.setdefault(script_id, []).append(_Row(*row))
+    texts = await files.get_texts(row.digest for found in rows.values() for row in found)
+    assembled = {script_id: _assembled(found, texts) for script_id, found in rows.items()}
+    return {script_id: found for script_id, found in assembled.items() if found is not None}
+
+
+def _assembled(rows: Iterable[_Row], texts: Mapping[str, str]) -> Texts | None:
+    ordered = sorted(rows)  # a database sorts as its collation says
+    main = next((row.path for row in ordered if row.is_main), None)
+    return None if main is None else Texts(main, {row.path: texts[row.digest] for row in ordered})

@@ -7,7 +7,7 @@ import structlog
 from aiohttp import web
 from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
 
-from jobbergate_job_scripts.storage import Texts, read_files
+from jobbergate_job_scripts.storage import Texts, read_many_files
 from jobbergate_job_submissions.events import REJECTED, REPORTED, UPDATED, tell
 from jobbergate_job_submissions.models import FINISHED, JobSubmission, Status
 from jobbergate_job_submissions.permissions import EDIT, VIEW
@@ -88,12 +88,12 @@ async def startable(request: web.Request, submissions: Iterable[JobSubmission]) 
 async def read_each(files: Files, script_ids: Iterable[int]) -> Mapping[int, Texts | None]:
     """The files of the job scripts that have some; None where one is lost, which does not hold up the others."""
     try:
-        return await read_files(files, script_ids)
+        return await read_many_files(files, script_ids)
     except FileNotFoundError:
         texts: dict[int, Texts | None] = {}
         for script_id in script_ids:
             try:
-                texts |= await read_files(files, [script_id])
+                texts |= await read_many_files(files, [script_id])
             except FileNotFoundError:
                 log.exception("file lost", job_script_id=script_id)
                 texts[script_id] = None
