@@ -60,9 +60,9 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     verifier = TokenVerifier(provider, settings.oidc)
     observers = [it for it in contributions if plugins.implements(it.plugin, "on_request")]
     observing = [observing_middleware(plugins, observers)] if observers else []
+    cors = [cors_middleware] if settings.cors.origins else []
     app = web.Application(
-        middlewares=[log_middleware, *observing, cors_middleware, error_middleware, REDIRECT],
-        client_max_size=MAX_BODY,
+        middlewares=[log_middleware, *observing, *cors, error_middleware, REDIRECT], client_max_size=MAX_BODY
     )
     app[SETTINGS] = settings
     app[PLUGINS] = plugins
@@ -73,7 +73,8 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app[TOTALS] = Totals(database, settings.limits.total_max_age)
     app[FILES] = Files(settings.files)
     app[PROVIDER] = provider
-    app.on_response_prepare.append(allow_origin)
+    if cors:
+        app.on_response_prepare.append(allow_origin)
     app.cleanup_ctx.append(_connect)
     app.cleanup_ctx.append(_check_schema)
     app.cleanup_ctx.append(partial(_tell_plugins, Dispatcher(plugins, contributions, database)))

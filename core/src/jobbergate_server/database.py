@@ -132,11 +132,11 @@ class Database:
         """Let the models use this database in the current task."""
         if self._context is None:
             raise RuntimeError("the database is not connected")
-        token = _database.set(self)
+        token, context = _database.set(self), _current_context.set(self._context)
         try:
-            with _entered(self._context):
-                yield
+            yield
         finally:
+            _current_context.reset(context)
             _database.reset(token)
 
     @asynccontextmanager

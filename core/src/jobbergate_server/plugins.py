@@ -109,7 +109,7 @@ class Plugins:
         self._failures: list[str] = []
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        self._callers: dict[tuple[str, str], pluggy.HookCaller] = {}
+        self._implementations: dict[tuple[str, str], pluggy.HookImpl | None] = {}
         for slug in sorted({*config.disabled, *config.optional} - {plugin.slug for plugin in self.installed}):
             self._failures.append(f"plugins.disabled, plugins.optional: no plugin {slug!r} is installed")
         for plugin in self.active:
@@ -135,8 +135,7 @@ class Plugins:
 
     def implements(self, plugin: Plugin, hook: str) -> bool:
         """Whether the plugin has an implementation of ``hook``."""
-        caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
-        return any(found.plugin_name == plugin.slug for found in caller.get_hookimpls())
+        return self._implementation(plugin, hook) is not None
 
     def call(
         self, plugin: Plugin, hook: str, accept: Callable[[Any], Result] = _anything, **arguments: object
@@ -160,12 +159,16 @@ class Plugins:
         Raises:
             Exception: Whatever the plugin raises.
         """
-        caller = self._callers.get((plugin.slug, hook))
-        if caller is None:
-            others = [other for other in self._manager.get_plugins() if self._manager.get_name(other) != plugin.slug]
-            caller = self._callers[plugin.slug, hook] = self._manager.subset_hook_caller(hook, others)
-        results = caller(**arguments)
-        return results[0] if results else None
+        found = self._implementation(plugin, hook)
+        # As pluggy calls it, which would look for the implementations of all others as well.
+        return found.function(*(arguments[name] for name in found.argnames)) if found else None
+
+    def _implementation(self, plugin: Plugin, hook: str) -> pluggy.HookImpl | None:
+        key = plugin.slug, hook
+        if key not in self._implementations:
+            found: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
+            self._implementations[key] = next((it for it in found if it.plugin_name == plugin.slug), None)
+        return self._implementations[key]
 
     def attempt(self, plugin: Plugin, doing: str, action: Callable[[], Result]) -> Result | None:
         """What ``action`` returns; None when it fails or hangs, which is kept for `refuse_failures`."""
