@@ -61,8 +61,8 @@ def scenarios(rows: int) -> tuple[Scenario, ...]:
         ),
         Scenario(
             "workers",
-            "The caller's own job scripts, from one worker process and from two (`server.workers`).",
-            Call(f"/jobbergate/job-scripts?{PAGE}"),
+            "One job script with its file, from one worker process and from two (`server.workers`).",
+            Call(script, ids=owned),
             (Contender(OURS, "ours"), Contender(OURS + TWO_WORKERS, "two")),
         ),
         Scenario(

@@ -112,6 +112,12 @@ async def client(served: Served) -> Client:
     return served.client()
 
 
+async def test_answers_that_are_sent_in_parts_have_a_request_id(make_app: MakeApp) -> None:
+    agent = (await make_app()).client_as()
+    async with agent.get("/jobbergate/job-submissions/agent/pending", headers={"X-Request-ID": "mine"}) as response:
+        assert (response.status, response.headers["X-Request-ID"]) == (200, "mine")
+
+
 async def test_error_answers_have_a_request_id(client: Client) -> None:
     ids = set()
     for path in ("/jobbergate/nowhere", NOTES):

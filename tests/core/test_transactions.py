@@ -109,6 +109,27 @@ async def test_a_transaction_that_is_cancelled_gives_its_connection_back(databas
             await asyncio.wait_for(transact(), 10)
 
 
+async def test_a_connection_goes_to_those_who_wait_in_the_order_in_which_they_came(database_url: str) -> None:
+    database = connectable(database_url)
+    turns: list[str] = []
+
+    async def transact(name: str) -> None:
+        with database.bound():
+            async with database.transaction():
+                turns.append(name)
+                await database.ping()
+
+    async def again_and_again(name: str) -> None:
+        for _ in range(3):
+            await transact(name)
+
+    async with database.connected():
+        await transact("first")
+        turns.clear()
+        await asyncio.gather(*(again_and_again(name) for name in "abcd"))
+    assert turns == [*"abcd"] * 3
+
+
 async def test_writers_of_two_processes_wait_for_each_other(database_url: str) -> None:
     times = 20
     writers = [

@@ -127,6 +127,14 @@ async def test_an_agent_is_given_all_that_it_needs_to_start_a_job(call: Call, su
     assert list(listed["job_script_files"]["files"]) == ["m.sh", "a", "z"]
 
 
+async def test_many_agents_at_once_are_each_given_their_own(served: Served, call: Call, submit: Submit) -> None:
+    clusters = [f"cluster-{number}" for number in range(9)]
+    submissions = {cluster: [await submit(client_id=cluster) for _ in range(2)] for cluster in clusters}
+    agents = {cluster: served.client_as(client_id=cluster) for cluster in clusters}
+    listed = await asyncio.gather(*(pending(call, agents[cluster]) for cluster in clusters))
+    assert dict(zip(clusters, ([it["id"] for it in found] for found in listed), strict=True)) == submissions
+
+
 async def test_an_agent_sees_the_submissions_of_its_client_id_and_no_others(
     call: Call, served: Served, submit: Submit
 ) -> None:

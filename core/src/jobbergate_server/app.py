@@ -18,7 +18,7 @@ from jobbergate_server.dispatch import Dispatcher
 from jobbergate_server.errors import error_middleware
 from jobbergate_server.files import FILES, Files
 from jobbergate_server.hookspecs import Statistics
-from jobbergate_server.logs import log_middleware
+from jobbergate_server.logs import add_request_id, log_middleware
 from jobbergate_server.migrations import migrate, pending
 from jobbergate_server.observers import observing_middleware
 from jobbergate_server.openapi import DOCUMENT, encoded_document
@@ -73,6 +73,7 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app[TOTALS] = Totals(database, settings.limits.total_max_age)
     app[FILES] = Files(settings.files)
     app[PROVIDER] = provider
+    app.on_response_prepare.append(add_request_id)
     if cors:
         app.on_response_prepare.append(allow_origin)
     app.cleanup_ctx.append(_connect)

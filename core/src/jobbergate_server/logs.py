@@ -16,6 +16,7 @@ from jobbergate_server.errors import Handler
 
 REQUEST_ID = "X-Request-ID"
 MAX_REQUEST_ID = 128
+ID: web.RequestKey[str] = web.RequestKey("id", str)
 
 _SPECIAL = frozenset(" ='\"")
 
@@ -95,11 +96,16 @@ async def log_middleware(request: web.Request, handler: Handler) -> web.StreamRe
     request_id = request.headers.get(REQUEST_ID, "")
     if not (0 < len(request_id) <= MAX_REQUEST_ID and request_id.isascii() and request_id.isprintable()):
         request_id = secrets.token_hex(16)
+    request[ID] = request_id
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         begin = time.perf_counter()
         response = await handler(request)
         milliseconds = round((time.perf_counter() - begin) * 1000, 1)
         log.info("request", method=request.method, path=request.path, status=response.status, ms=milliseconds)
-    if not response.prepared:
-        response.headers[REQUEST_ID] = request_id
     return response
+
+
+async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Tell the client the id of its request; called before any answer leaves."""
+    if (request_id := request.get(ID)) is not None:
+        response.headers[REQUEST_ID] = request_id

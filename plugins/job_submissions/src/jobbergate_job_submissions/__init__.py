@@ -1,8 +1,13 @@
 """Job submissions: job scripts that users send to clusters."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
-from jobbergate_job_submissions import events, routes
+from aiohttp import web
+
+from jobbergate_job_submissions import agents, events, routes
 from jobbergate_job_submissions.permissions import EDIT, VIEW
 from jobbergate_server import EventType, Models, Permission, Route, hookimpl
 
@@ -17,6 +22,13 @@ def register_models() -> Models:
 def register_permissions() -> Sequence[Permission]:
     """To see job submissions, and to change one's own."""
     return [VIEW, EDIT]
+
+
+@hookimpl
+@asynccontextmanager
+async def lifespan() -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
+    """The turns of agents that ask for what is pending."""
+    yield {agents.READING: asyncio.Semaphore(agents.READERS)}
 
 
 @hookimpl

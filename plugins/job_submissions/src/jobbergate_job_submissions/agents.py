@@ -1,5 +1,6 @@
 """The routes of cluster agents, which act for all submissions of their client id."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 
@@ -36,8 +37,11 @@ from jobbergate_server import (
 
 log = structlog.get_logger()
 
-BATCH = 50
-"""How many pending submissions are in memory at a time for each agent that asks, with the texts of their files."""
+BATCH = 20
+"""How many pending submissions are read at a time, with the texts of their files."""
+READERS = 4
+"""For how many agents they are read at the same time; the others wait, so that many need no more memory than a few."""
+READING: web.AppKey[asyncio.Semaphore] = web.AppKey("reading", asyncio.Semaphore)
 PENDING = PendingSubmissionSchema(many=True)
 NO_SCRIPT = "The job script of this submission was deleted."
 NO_MAIN_FILE = "The job script of this submission has no main file."
@@ -62,12 +66,18 @@ async def pending(request: web.Request, client_id: str) -> AsyncGenerator[list[d
     waiting = JobSubmission.filter(client_id=client_id, status=Status.CREATED)
     rows = waiting.select_related("job_script__application").order_by("id").limit(BATCH)
     last, is_full = 0, True
+
+    async def read() -> list[dict[str, Any]]:
+        nonlocal last, is_full
+        async with request.app[READING]:
+            batch = await rows.filter(id__gt=last)
+            is_full = len(batch) == BATCH
+            last = batch[-1].id if batch else last
+            found: list[dict[str, Any]] = PENDING.dump(await startable(request, batch))
+            return found
+
     while is_full:
-        batch = await rows.filter(id__gt=last)
-        is_full = len(batch) == BATCH
-        if batch:
-            last = batch[-1].id
-            yield PENDING.dump(await startable(request, batch))
+        yield await read()  # and nothing of it is kept here until the agent has it
 
 
 async def startable(request: web.Request, submissions: Iterable[JobSubmission]) -> list[JobSubmission]:
