@@ -111,23 +111,22 @@ async def test_a_transaction_that_is_cancelled_gives_its_connection_back(databas
 
 async def test_a_connection_goes_to_those_who_wait_in_the_order_in_which_they_came(database_url: str) -> None:
     database = connectable(database_url)
-    turns: list[str] = []
+    asked: list[int] = []
+    given: list[int] = []
 
-    async def transact(name: str) -> None:
+    async def come(steps: int) -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0)
         with database.bound():
+            asked.append(steps)
             async with database.transaction():
-                turns.append(name)
+                given.append(steps)
                 await database.ping()
 
-    async def again_and_again(name: str) -> None:
-        for _ in range(3):
-            await transact(name)
-
     async with database.connected():
-        await transact("first")
-        turns.clear()
-        await asyncio.gather(*(again_and_again(name) for name in "abcd"))
-    assert turns == [*"abcd"] * 3
+        await come(0)
+        await asyncio.gather(*map(come, range(200)))
+    assert given == asked
 
 
 async def test_writers_of_two_processes_wait_for_each_other(database_url: str) -> None:
