@@ -120,6 +120,14 @@ async def test_find_answers_each_id_its_own_row(database: Database) -> None:
         assert await find(JobSubmission, 1, lock=True) is not None
 
 
+async def test_a_value_that_is_not_compared_with_as_it_is_cannot_be_prepared(database: Database) -> None:
+    query = PreparedQuery(JobSubmission, lambda name: JobSubmission.filter(job_submission_name__icontains=name))
+    with pytest.raises(ValueError, match=r"^each value must be compared with once, and as it is: SELECT "):
+        await query("first")
+    async with database.transaction():
+        assert await JobSubmission.filter(job_submission_name__icontains="first").count() == 1
+
+
 SAME = [
     (Q(a=1, b=None), Q(a=1, b=None)),
     (Q(a__in=[1, 2]), Q(a__in=[1, 2])),
@@ -127,6 +135,7 @@ SAME = [
     (~Q(Q(a=1), Q(b=2)), ~Q(Q(a=1), Q(b=2))),
 ]
 DIFFERENT = [
+    (Q(a=1), Q(a=True)),
     (Q(a=1), Q(a=2)),
     (Q(a=1), Q(b=1)),
     (Q(a=1), ~Q(a=1)),

@@ -25,7 +25,7 @@ class Client(WriteCounter, AsyncpgDBClient):
 
     async def create_pool(self, **options: Any) -> Pool:  # noqa: ANN401 - asyncpg's options
         """Open the pool."""
-        return await create_pool(None, reset=_keep, **options)
+        return await create_pool(None, init=_plan_each_time, reset=_keep, **options)
 
     def connections(self) -> tuple[int, int]:
         """The connections of the pool, and the idle ones among them."""
@@ -62,12 +62,12 @@ class TransactionContext(TransactionContextPooled):
     """A transaction that leaves nothing behind when it cannot begin."""
 
     async def __aenter__(self) -> TransactionalDBClient:
-        self._turn = cast("Client", self.client._parent).acquire_connection()  # noqa: SLF001 - what Tortoise's own context uses
-        self.client._connection = await self._turn.__aenter__()  # noqa: SLF001 - likewise
+        turn = cast("Client", self.client._parent).acquire_connection()  # noqa: SLF001 - what Tortoise's own context uses
+        self.client._connection = await turn.__aenter__()  # noqa: SLF001 - likewise
         try:
             await self.client.begin()
         except BaseException:
-            await self._turn.__aexit__(None, None, None)
+            await turn.__aexit__(None, None, None)
             raise
         self.token = get_connections().set(self.connection_name, self.client)
         return self.client
@@ -76,8 +76,14 @@ class TransactionContext(TransactionContextPooled):
         try:
             await super().__aexit__(*error)
         finally:
-            await self._turn.__aexit__(None, None, None)
-            cast("Client", self.client._parent).writes += 1  # noqa: SLF001 - likewise
+            parent = cast("Client", self.client._parent)  # noqa: SLF001 - likewise
+            parent.turns.release()
+            parent.writes += 1
+
+
+async def _plan_each_time(connection: Connection) -> None:
+    """Let PostgreSQL plan for the values of a query, and not keep a plan that is older than an index."""
+    await connection.execute("SET plan_cache_mode = force_custom_plan")
 
 
 async def _keep(_: Connection) -> None:

@@ -46,4 +46,5 @@ def _searched(contributions: Iterable[Contribution]) -> Iterator[tuple[str, str]
         for route in contribution.routes:
             if isinstance(route.handler, ListQuery):
                 meta = route.handler.model._meta  # noqa: SLF001 - Tortoise's documented way to the columns
-                yield from ((meta.db_table, meta.fields_db_projection[name]) for name in route.handler.search)
+                columns = meta.fields_db_projection
+                yield from ((meta.db_table, columns[name]) for name in route.handler.search if name in columns)

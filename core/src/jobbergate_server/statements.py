@@ -23,6 +23,7 @@ Row = TypeVar("Row", bound=Model)
 
 PAGE = '"page"'
 MARKER = 2_147_000_000
+"""The first of the numbers that stand for values while a query is prepared; an int4 column can hold them."""
 MOMENT = """replace(to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '.000000', '')"""
 """A moment as `timestamp` writes it. To make a hundred moments in Python takes longer than the rest of a page."""
 SQLITE = (int, str, float)
@@ -54,7 +55,8 @@ class _Prepared(NamedTuple):
 class PreparedQuery(Generic[Row]):
     """Rows of ``model`` by values that differ from call to call, with SQL that is built at the first one.
 
-    ``build`` makes the query for as many values. Each is compared with once, as it is: a text or a whole number.
+    ``build`` makes the query for as many values. Each is compared with once, as it is: a text or a whole number. A call
+    raises a ValueError when that is not so.
 
     >>> of_owner = PreparedQuery(Webhook, lambda owner: Webhook.filter(owner_email=owner))
     >>> webhooks = await of_owner("owner@example.com")
@@ -83,7 +85,10 @@ class PreparedQuery(Generic[Row]):
         markers = [f"\x01{n}" if isinstance(value, str) else MARKER + n for n, value in enumerate(values)]
         query = self._build(*markers)
         statement = compiled(query)
-        return _Prepared(statement, tuple(map(statement.values.index, markers)), query._select_related_idx)  # noqa: SLF001 - what `execute_select` wants
+        if [statement.values.count(marker) for marker in markers] != [1] * len(markers):
+            raise ValueError(f"each value must be compared with once, and as it is: {statement.sql}")
+        places = tuple(map(statement.values.index, markers))
+        return _Prepared(statement, places, query._select_related_idx)  # noqa: SLF001 - what `execute_select` wants
 
 
 class Condition:
@@ -108,7 +113,7 @@ def _key(value: object) -> Hashable:
         return tuple(map(_key, value))
     if isinstance(value, dict):
         return tuple((name, _key(inner)) for name, inner in value.items())
-    return value
+    return type(value), value  # True is not asked for as 1 is, though they are equal
 
 
 class Columns:
