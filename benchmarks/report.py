@@ -40,7 +40,7 @@ that of the tests.
 
 One process of each server, on uvloop, with the same rows in the same PostgreSQL, whose settings are the defaults:
 commits are durable. All run on one machine, with wrk and PostgreSQL beside them. Every scenario is measured in
-{rounds} rounds of {seconds} seconds or longer, in which each server has its turn, after a warm-up; a figure is the
+{rounds} rounds of {seconds} s or longer, in which each server has its turn, after a warm-up; a figure is the
 median of the rounds. CPU time is that of one request. An answer that is an error ends the run.
 
 | Server | |

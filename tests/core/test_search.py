@@ -88,7 +88,7 @@ async def test_every_searched_column_has_an_index(url: str) -> None:
 
 async def test_a_search_uses_them(url: str) -> None:
     async with migrated(url) as (_, database):
-        sql, values = compiled(JobScript.filter(job_script_name__icontains="c4ca4238a0b9").count())
+        sql, values, _ = compiled(JobScript.filter(job_script_name__icontains="c4ca4238a0b9").count())
         await database.client.execute_script(ROWS)
         await database.client.execute_script("VACUUM ANALYZE job_scripts")
         plan = "\n".join(row[0] for row in await database.fetch(f"EXPLAIN {sql}", values))

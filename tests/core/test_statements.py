@@ -45,7 +45,7 @@ async def database(served: Served) -> AsyncIterator[Database]:
 
 
 async def test_a_statement_is_what_tortoise_would_send(database: Database) -> None:
-    sql, values = compiled(JobScript.filter(job_script_name="Car", id__gt=0).count())
+    sql, values, _ = compiled(JobScript.filter(job_script_name="Car", id__gt=0).count())
     where = '"job_script_name"=? AND "id">?' if database.is_sqlite else '"job_script_name"=$1 AND "id">$2'
     assert sql == f'SELECT COUNT(*) FROM "job_scripts" WHERE {where}'  # noqa: S608 - of texts of this test
     assert values == ("Car", 0)
@@ -62,7 +62,7 @@ async def test_columns_of_rows_that_a_row_points_to_are_looked_up(database: Data
         "until": "updated_at",
     }
     columns = Columns(JobSubmission, paths, is_sqlite=database.is_sqlite)
-    sql, values = columns.page(JobSubmission.all(), None, ascending=True)
+    sql, values, _ = columns.page(JobSubmission.all(), None, ascending=True)
     rows = [dict(zip(paths, row, strict=True)) for row in await database.fetch(sql, (*values, 10, 0))]
     for row in rows:
         row.update({name: convert(row[name]) for name, convert in columns.convert.items()})
@@ -83,7 +83,7 @@ async def test_columns_of_rows_that_a_row_points_to_are_looked_up(database: Data
 async def test_values_become_what_tortoise_makes_of_them(database: Database) -> None:
     paths = {"status": "status", "parameters": "execution_parameters"}
     columns = Columns(JobSubmission, paths, is_sqlite=database.is_sqlite)
-    sql, values = columns.page(JobSubmission.filter(id=1), None, ascending=True)
+    sql, values, _ = columns.page(JobSubmission.filter(id=1), None, ascending=True)
     (row,) = [dict(zip(paths, row, strict=True)) for row in await database.fetch(sql, (*values, 10, 0))]
     converted = {name: columns.convert[name](value) for name, value in row.items()}
     assert converted == {"status": Status.CREATED, "parameters": {"tasks": 4}}

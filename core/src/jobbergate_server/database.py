@@ -19,6 +19,7 @@ from tortoise.transactions import in_transaction as begin
 from jobbergate_server import settings
 from jobbergate_server.events import Event
 from jobbergate_server.fields import INT4_MAX
+from jobbergate_server.postgresql import fetch_planned
 from jobbergate_server.statements import PreparedQuery, Row
 
 if TYPE_CHECKING:
@@ -171,8 +172,13 @@ class Database:
         """A number that has changed when a write of this process can be seen by everybody."""
         return cast("_Counted", self.client).writes
 
-    async def fetch(self, sql: str, values: Sequence[object]) -> Sequence[Any]:
-        """The rows of a query, as the driver gives them: their values by the names and the positions of the columns."""
+    async def fetch(self, sql: str, values: Sequence[object], *, planned: bool = False) -> Sequence[Any]:
+        """The rows of a query, as the driver gives them: their values by the names and the positions of the columns.
+
+        A query is ``planned`` when the best way to its rows depends on the values, as that of a search does.
+        """
+        if planned and not self.is_sqlite:
+            return await fetch_planned(self.client, sql, values)
         _, rows = await self.client.execute_query(sql, list(values))
         return rows
 

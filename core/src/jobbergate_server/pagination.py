@@ -128,8 +128,9 @@ class ListQuery:
     async def _fetch(self, request: web.Request, answer: _Answer, size: int, offset: int) -> tuple[Sequence[Any], int]:
         """The rows of the page, and how many there are in all."""
         totals = request.app[TOTALS]
-        sql, values = answer.page if totals.are_shared else answer.counted_page
-        rows = await request.app[DATABASE].fetch(sql, (*values, size, offset)) if offset <= MAX_OFFSET else ()
+        sql, values, planned = answer.page if totals.are_shared else answer.counted_page
+        fetch = partial(request.app[DATABASE].fetch, sql, (*values, size, offset), planned=planned)
+        rows = await fetch() if offset <= MAX_OFFSET else ()
         if 0 < len(rows) < size or not (rows or offset):  # it is the last one, and tells the total by itself
             return rows, offset + len(rows)
         if rows and not totals.are_shared:
@@ -156,7 +157,8 @@ class ListQuery:
         columns = self._columns(question.is_sqlite)
         total = compiled(rows.count())
         page = partial(columns.page, rows, question.sort_field, ascending=question.ascending)
-        return _Answer(page(), page(total=total), total)
+        planned = bool(question.terms)
+        return _Answer(*(it._replace(planned=planned) for it in (page(), page(total=total), total)))
 
     def _columns_of(self, is_sqlite: bool) -> Columns:  # noqa: FBT001 - `cache` needs it by position
         return Columns(self.model, self._paths, is_sqlite=is_sqlite)

@@ -1,11 +1,17 @@
 """Tortoise's PostgreSQL backend, with transactions that give their connection back when they cannot begin."""
 
 from asyncio import Semaphore
+from collections.abc import Sequence
 from typing import Any, cast
 
-from asyncpg import Connection, Pool, create_pool
+from asyncpg import Connection, Pool, Record, create_pool
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
-from tortoise.backends.base.client import PoolConnectionWrapper, TransactionalDBClient, TransactionContextPooled
+from tortoise.backends.base.client import (
+    BaseDBAsyncClient,
+    PoolConnectionWrapper,
+    TransactionalDBClient,
+    TransactionContextPooled,
+)
 from tortoise.connection import get_connections
 
 from jobbergate_server.writes import WriteCounter
@@ -25,7 +31,7 @@ class Client(WriteCounter, AsyncpgDBClient):
 
     async def create_pool(self, **options: Any) -> Pool:  # noqa: ANN401 - asyncpg's options
         """Open the pool."""
-        return await create_pool(None, init=_plan_each_time, reset=_keep, **options)
+        return await create_pool(None, reset=_keep, **options)
 
     def connections(self) -> tuple[int, int]:
         """The connections of the pool, and the idle ones among them."""
@@ -81,9 +87,14 @@ class TransactionContext(TransactionContextPooled):
             parent.writes += 1
 
 
-async def _plan_each_time(connection: Connection) -> None:
-    """Let PostgreSQL plan for the values of a query, and not keep a plan that is older than an index."""
-    await connection.execute("SET plan_cache_mode = force_custom_plan")
+async def fetch_planned(client: BaseDBAsyncClient, sql: str, values: Sequence[object]) -> list[Record]:
+    """The rows of a query for which PostgreSQL makes a plan of its own.
+
+    It would otherwise go on with a plan for all values, or with one that is older than an index.
+    """
+    async with client.acquire_connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        return list(await connection.fetch(sql, *values))
 
 
 async def _keep(_: Connection) -> None:

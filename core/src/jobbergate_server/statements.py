@@ -32,10 +32,11 @@ POSTGRESQL = (*SQLITE, bool)
 
 
 class Statement(NamedTuple):
-    """A query as SQL, and the values of its parameters."""
+    """A query as SQL, the values of its parameters, and whether it is to be planned for these values alone."""
 
     sql: str
     values: tuple[Any, ...]
+    planned: bool = False
 
 
 def compiled(query: "QuerySet[Any] | ValuesQuery[Any] | CountQuery") -> Statement:
@@ -73,12 +74,12 @@ class PreparedQuery(Generic[Row]):
         prepared = self._prepared.get(client.connection_name)
         if prepared is None:
             prepared = self._prepared[client.connection_name] = self._prepare(values)
-        (sql, given), places, related = prepared
-        bound = list(given)
+        statement, places, related = prepared
+        bound = list(statement.values)
         for place, value in zip(places, values, strict=True):
             bound[place] = value
         executor = client.executor_class(self._model, client, select_related_idx=related)
-        return cast("list[Row]", await executor.execute_select(sql, bound))
+        return cast("list[Row]", await executor.execute_select(statement.sql, bound))
 
     def _prepare(self, values: Sequence[int | str]) -> _Prepared:
         # Values of which no other is the equal show where in the statement each has its place.
@@ -144,7 +145,7 @@ class Columns:
         because the page is cut before anything is looked up or converted for its rows. With ``total``, each row has
         the number that this counts as one more value at its end.
         """
-        inner, values = compiled(rows.order_by().values(**{column: name for name, column in self._columns.items()}))
+        inner, values, _ = compiled(rows.order_by().values(**{column: name for name, column in self._columns.items()}))
         limit, offset = ("?", "?") if self._is_sqlite else (f"${len(values) + 1}", f"${len(values) + 2}")
         order = self._order(sort_field, ascending=ascending)
         cut = f"{inner} ORDER BY {', '.join(order)} LIMIT {limit} OFFSET {offset}"

@@ -56,7 +56,7 @@ class Totals:
         return not known.task.done() or not (known.task.cancelled() or known.task.exception())
 
     async def _count(self, statement: Statement) -> int:
-        rows = await self._database.fetch(*statement)
+        rows = await self._database.fetch(statement.sql, statement.values, planned=statement.planned)
         return int(rows[0][0])
 
 
