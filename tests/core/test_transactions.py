@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tortoise.exceptions import OperationalError
 
 from jobbergate_server.settings import load_settings
 from jobbergate_server.site import Site
@@ -127,6 +128,72 @@ async def test_a_connection_goes_to_those_who_wait_in_the_order_in_which_they_ca
         await come(0)
         await asyncio.gather(*map(come, range(200)))
     assert given == asked
+
+
+async def test_who_gives_up_waiting_for_a_connection_keeps_none(database_url: str) -> None:
+    database = connectable(database_url)
+
+    async def transact() -> None:
+        with database.bound():
+            async with database.transaction():
+                await database.ping()
+
+    async with database.connected():
+        await transact()
+        for steps in range(40):
+            tasks = [asyncio.create_task(transact()) for _ in range(3)]
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            tasks[1].cancel()
+            ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+            assert [type(end) for end in ends if end is not None] in ([], [asyncio.CancelledError])
+
+
+async def test_a_connection_on_which_a_statement_failed_is_given_to_others_sound(database_url: str) -> None:
+    database = connectable(database_url)
+
+    async def fail(*, inside: bool) -> None:
+        with database.bound(), suppress(OperationalError):
+            async with database.transaction() if inside else nullcontext():
+                await database.client.execute_query("SELECT * FROM nothing_like_that")
+
+    async def transact() -> None:
+        with database.bound():
+            async with database.transaction():
+                await database.ping()
+
+    async with database.connected():
+        work = (fail(inside=True), transact(), fail(inside=False), transact(), fail(inside=True), database.ping())
+        await asyncio.wait_for(asyncio.gather(*work), 10)
+
+
+async def test_a_part_that_is_undone_undoes_nothing_else(database_url: str) -> None:
+    database = connectable(database_url)
+    async with database.connected():
+        await database.client.execute_script("CREATE TABLE things (name TEXT)")
+        with database.bound():
+            async with database.transaction():
+                with suppress(RuntimeError):
+                    async with database.transaction():  # before anything else is asked of the transaction
+                        await database.client.execute_query("INSERT INTO things VALUES ('undone')")
+                        raise RuntimeError
+                await database.client.execute_query("INSERT INTO things VALUES ('done')")
+        rows = await database.client.execute_query_dict("SELECT name FROM things")
+    assert [dict(row) for row in rows] == [{"name": "done"}]
+
+
+@pytest.mark.database("postgresql")
+async def test_a_transaction_holds_no_connection_before_its_first_statement(database_url: str) -> None:
+    database = connectable(database_url)
+    async with database.connected():
+        with database.bound():
+            async with database.transaction():
+                await asyncio.wait_for(asyncio.create_task(_ping(database)), 10)
+
+
+async def _ping(database: Database) -> None:
+    async with asyncio.timeout(10):
+        await database.ping()
 
 
 async def test_writers_of_two_processes_wait_for_each_other(database_url: str) -> None:

@@ -1,6 +1,7 @@
-"""Tortoise's PostgreSQL backend, with transactions that give their connection back when they cannot begin."""
+"""Tortoise's PostgreSQL backend: a pool whose connections go from hand to hand, and transactions that begin late."""
 
-from asyncio import Semaphore
+from asyncio import CancelledError, Future, get_running_loop
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -8,6 +9,8 @@ from asyncpg import Connection, Pool, Record, create_pool
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import (
     BaseDBAsyncClient,
+    ConnectionWrapper,
+    NestedTransactionContext,
     PoolConnectionWrapper,
     TransactionalDBClient,
     TransactionContextPooled,
@@ -26,8 +29,8 @@ class Client(WriteCounter, AsyncpgDBClient):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
         super().__init__(**options)
-        # asyncpg's own queue lets whoever comes overtake those who wait, some of them again and again.
-        self.turns = Semaphore(self.pool_maxsize)
+        self._free = self.pool_maxsize
+        self._waiting: deque[Future[Connection | None]] = deque()
 
     async def create_pool(self, **options: Any) -> Pool:  # noqa: ANN401 - asyncpg's options
         """Open the pool."""
@@ -38,53 +41,173 @@ class Client(WriteCounter, AsyncpgDBClient):
         return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
 
     def acquire_connection(self) -> "Turn":
-        """A connection of the pool, which goes to those who wait for one in the order in which they came."""
+        """A connection for one statement."""
         return Turn(self, self._pool_init_lock)
 
+    async def take(self) -> Connection:
+        """A connection, when those have had theirs who have asked before.
+
+        asyncpg's own queue lets whoever comes overtake those who wait, some of them again and again.
+        """
+        connection = await self._turn()
+        if connection is not None:
+            return connection
+        try:
+            if self._pool is None:
+                await PoolConnectionWrapper(self, self._pool_init_lock).ensure_connection()
+            return await cast("Pool", self._pool).acquire()
+        except BaseException:
+            self._pass(None)
+            raise
+
+    async def give(self, connection: Connection, *, is_sound: bool) -> None:
+        """Pass a connection on to who has waited longest, or back to the pool, which looks after those not sound."""
+        if is_sound and self._waiting and not connection.is_closed() and self._pass(connection):
+            return
+        try:
+            if self._pool:
+                await self._pool.release(connection)
+        finally:
+            self._pass(None)
+
+    async def _turn(self) -> Connection | None:
+        """Wait for a connection; None when there is a free one in the pool."""
+        if self._free:
+            self._free -= 1
+            return None
+        turn = get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            return cast("Connection | None", await turn)
+        except CancelledError:
+            if not turn.cancelled():
+                connection = turn.result()
+                if connection is None:
+                    self._pass(None)
+                else:
+                    await self.give(connection, is_sound=True)
+            raise
+
+    def _pass(self, connection: Connection | None) -> bool:
+        """Give the turn to who has waited longest; False when nobody waits any more."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(connection)
+                return True
+        if connection is None:
+            self._free += 1
+        return False
+
     def _in_transaction(self) -> TransactionContextPooled:
-        return TransactionContext(TransactionWrapper(self), self._pool_init_lock)
+        return TransactionContext(Transaction(self), self._pool_init_lock)
 
 
 class Turn(PoolConnectionWrapper[Connection]):
     """The time for which somebody has a connection of the pool."""
 
+    client: Client
+
     async def __aenter__(self) -> Connection:
-        turns = cast("Client", self.client).turns
-        await turns.acquire()
+        self.connection = await self.client.take()
+        return self.connection
+
+    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+        assert self.connection is not None  # noqa: S101 - it was entered
+        await self.client.give(self.connection, is_sound=error is None)
+
+
+class Transaction(TransactionWrapper):
+    """A transaction that takes a connection and begins with its first statement."""
+
+    _parent: Client
+
+    @property
+    def pool(self) -> Client:
+        """Where its connection comes from."""
+        return self._parent
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that it has taken."""
+        return self._connection
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has had a statement."""
+        return self.transaction is not None
+
+    def acquire_connection(self) -> ConnectionWrapper[Connection]:
+        """The transaction's connection, for one statement at a time."""
+        return Step(self._lock, self)
+
+    async def begin(self) -> None:
+        """Take a connection and begin."""
+        self._connection = await self.pool.take()
         try:
-            return await super().__aenter__()
+            await super().begin()
         except BaseException:
-            turns.release()
+            self.transaction = None
+            await self.pool.give(self._connection, is_sound=False)
             raise
 
-    async def __aexit__(self, *error: object) -> None:
+    def _in_transaction(self) -> NestedTransactionContext:
+        return Savepoint(self)
+
+
+class Step(ConnectionWrapper[Connection]):
+    """The time for which a statement has the connection of its transaction."""
+
+    client: Transaction
+
+    async def __aenter__(self) -> Connection:
+        await self._lock.acquire()
         try:
-            await super().__aexit__(*error)
-        finally:
-            cast("Client", self.client).turns.release()
+            if not self.client.has_begun:
+                await self.client.begin()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self.client.connection
+
+
+class Savepoint(NestedTransactionContext):
+    """A part of a transaction that can be rolled back by itself."""
+
+    def __init__(self, outer: Transaction) -> None:
+        super().__init__(outer)
+        self._outer = outer
+
+    async def __aenter__(self) -> TransactionalDBClient:
+        async with self._outer.acquire_connection():
+            self.client = TransactionWrapper(self._outer)
+            return await super().__aenter__()
 
 
 class TransactionContext(TransactionContextPooled):
-    """A transaction that leaves nothing behind when it cannot begin."""
+    """The time of a transaction, which leaves nothing behind when it cannot begin."""
+
+    client: Transaction
 
     async def __aenter__(self) -> TransactionalDBClient:
-        turn = cast("Client", self.client._parent).acquire_connection()  # noqa: SLF001 - what Tortoise's own context uses
-        self.client._connection = await turn.__aenter__()  # noqa: SLF001 - likewise
-        try:
-            await self.client.begin()
-        except BaseException:
-            await turn.__aexit__(None, None, None)
-            raise
         self.token = get_connections().set(self.connection_name, self.client)
         return self.client
 
-    async def __aexit__(self, *error: object) -> None:
+    async def __aexit__(self, error: type[BaseException] | None, *rest: object) -> None:
+        transaction, pool = self.client, self.client.pool
+        get_connections().reset(self.token)
+        if not transaction.has_begun:
+            return
+        is_sound = False
         try:
-            await super().__aexit__(*error)
+            if error is None:
+                await transaction.commit()
+                is_sound = True
+            else:
+                await transaction.rollback()
         finally:
-            parent = cast("Client", self.client._parent)  # noqa: SLF001 - likewise
-            parent.turns.release()
-            parent.writes += 1
+            pool.writes += 1
+            await pool.give(transaction.connection, is_sound=is_sound)
 
 
 async def fetch_planned(client: BaseDBAsyncClient, sql: str, values: Sequence[object]) -> list[Record]:
