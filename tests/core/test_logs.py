@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,17 +39,33 @@ def _restored() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+Serve = Callable[[Log], Awaitable["Served"]]
+
+
 @pytest.fixture
-async def served(make_app: MakeApp, notebook: list[Plugin], _restored: None) -> Served:
-    return await make_app(plugins=notebook)
+def serve(make_app: MakeApp, notebook: list[Plugin], capsys: pytest.CaptureFixture[str], _restored: None) -> Serve:
+    """Serve with a log as it is told; what stands in it after the start is left to read."""
+
+    async def serve(log: Log) -> Served:
+        configure_logging(log)
+        served = await make_app(plugins=notebook)
+        capsys.readouterr()
+        return served
+
+    return serve
+
+
+@pytest.fixture
+async def client(serve: Serve) -> Client:
+    return (await serve(Log())).client()
 
 
 def lines(captured: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in captured.readouterr().err.splitlines()]
 
 
-async def test_every_request_has_a_line(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging(Log(format="json"))
+async def test_every_request_has_a_line(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    served = await serve(Log(format="json"))
     async with served.client().get("/jobbergate/health?search=secret") as response:
         request_id = response.headers["X-Request-ID"]
     (line,) = lines(capsys)
@@ -65,8 +82,8 @@ async def test_every_request_has_a_line(served: Served, capsys: pytest.CaptureFi
     assert len(request_id) == 32
 
 
-async def test_lines_for_people_are_text(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging(Log(format="text"))
+async def test_lines_for_people_are_text(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    served = await serve(Log(format="text"))
     async with served.client().get("/jobbergate/no%0Awhere") as response:
         assert response.status == 404
     text = capsys.readouterr().err
@@ -76,17 +93,17 @@ async def test_lines_for_people_are_text(served: Served, capsys: pytest.CaptureF
     assert "status=404" in text
 
 
-async def test_a_line_that_cannot_be_written_fails_no_request(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_line_that_cannot_be_written_fails_no_request(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
-    configure_logging(Log())
+    served = await serve(Log())
     async with served.client().get("/jobbergate/health") as response:
         assert response.status == 204
 
 
-async def test_the_level_is_the_least_that_is_written(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging(Log(level="WARNING"))
+async def test_the_level_is_the_least_that_is_written(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    served = await serve(Log(level="WARNING"))
     async with served.client().get("/jobbergate/health"):
         assert capsys.readouterr().err == ""
 
@@ -107,11 +124,6 @@ async def test_the_request_id_is_that_of_the_client_when_it_is_plain(client: Cli
         assert (response.headers["X-Request-ID"] == sent) is kept
 
 
-@pytest.fixture
-async def client(served: Served) -> Client:
-    return served.client()
-
-
 async def test_answers_that_are_sent_in_parts_have_a_request_id(make_app: MakeApp) -> None:
     agent = (await make_app()).client_as()
     async with agent.get("/jobbergate/job-submissions/agent/pending", headers={"X-Request-ID": "mine"}) as response:
@@ -128,9 +140,9 @@ async def test_error_answers_have_a_request_id(client: Client) -> None:
 
 @pytest.mark.parametrize("form", ["json", "text"])
 async def test_a_mistake_is_logged_with_its_request_and_without_what_the_user_sent(
-    served: Served, capsys: pytest.CaptureFixture[str], form: str
+    serve: Serve, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
-    configure_logging(Log.model_validate({"format": form, "level": "DEBUG"}))
+    served = await serve(Log.model_validate({"format": form, "level": "DEBUG"}))
     token = served.token(email="someone@example.com")
     headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "the-request"}
     client = served.client(headers)

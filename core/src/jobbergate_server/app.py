@@ -18,7 +18,7 @@ from jobbergate_server.dispatch import Dispatcher
 from jobbergate_server.errors import error_middleware
 from jobbergate_server.files import FILES, Files
 from jobbergate_server.hookspecs import Statistics
-from jobbergate_server.logs import add_request_id, log_middleware
+from jobbergate_server.logs import add_request_id, logging_middleware
 from jobbergate_server.migrations import migrate, pending
 from jobbergate_server.observers import observing_middleware
 from jobbergate_server.openapi import DOCUMENT, encoded_document
@@ -62,7 +62,7 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     observing = [observing_middleware(plugins, observers)] if observers else []
     cors = [cors_middleware] if settings.cors.origins else []
     app = web.Application(
-        middlewares=[log_middleware, *observing, *cors, error_middleware, REDIRECT], client_max_size=MAX_BODY
+        middlewares=[logging_middleware(), *observing, *cors, error_middleware, REDIRECT], client_max_size=MAX_BODY
     )
     app[SETTINGS] = settings
     app[PLUGINS] = plugins
@@ -123,6 +123,7 @@ async def _check_schema(app: web.Application) -> AsyncIterator[None]:
 async def _tell_plugins(dispatcher: Dispatcher, app: web.Application) -> AsyncIterator[None]:
     app[DATABASE].record = dispatcher.record
     app[DATABASE].publish = dispatcher.publish
+    app[DATABASE].subscriptions = dispatcher.subscriptions
     yield
     await dispatcher.close()
 

@@ -16,6 +16,7 @@ from jobbergate_server.permissions import Permission
 from jobbergate_server.plugins import Plugin, Plugins, StartError, State
 from jobbergate_server.routing import Route
 from jobbergate_server.settings import Section, Settings, environment_name, problems
+from jobbergate_server.statements import PreparedQuery
 
 Item = TypeVar("Item")
 
@@ -30,6 +31,7 @@ class Contribution:
     models: Models | None = None
     permissions: list[Permission] = field(default_factory=list)
     events: list[EventType] = field(default_factory=list)
+    subscriptions: PreparedQuery[Any] | None = None
     routes: list[Route] = field(default_factory=list)
     commands: list[click.Command] = field(default_factory=list)
 
@@ -57,6 +59,7 @@ def collect(plugins: Plugins, settings: Settings) -> list[Contribution]:
         contribution.models = plugins.call(plugin, "register_models", _models)
         contribution.permissions = plugins.call(plugin, "register_permissions", _all(Permission)) or []
         contribution.events = plugins.call(plugin, "register_events", _all(EventType)) or []
+        contribution.subscriptions = plugins.call(plugin, "register_subscriptions", _prepared_query)
         contribution.routes = plugins.call(plugin, "register_routes", _all(Route), context=context) or []
         contribution.commands = plugins.call(plugin, "register_commands", _all(click.Command), context=context) or []
     plugins.refuse_failures()
@@ -129,6 +132,12 @@ def _models(models: object) -> Models:
     import_module(models.module)
     import_module(models.migrations)
     return models
+
+
+def _prepared_query(query: object) -> PreparedQuery[Any]:
+    if not isinstance(query, PreparedQuery):
+        raise TypeError(f"{query!r} is not a PreparedQuery")
+    return query
 
 
 def _all(kind: type[Item]) -> Callable[[object], list[Item]]:

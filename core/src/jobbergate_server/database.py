@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aiohttp import web
@@ -19,8 +20,9 @@ from tortoise.transactions import in_transaction as begin
 from jobbergate_server import settings
 from jobbergate_server.events import Event
 from jobbergate_server.fields import INT4_MAX
+from jobbergate_server.insertion import insert_alone
 from jobbergate_server.postgresql import fetch_planned
-from jobbergate_server.statements import PreparedQuery, Row
+from jobbergate_server.statements import PreparedQuery, Row, Statement
 
 if TYPE_CHECKING:
     from tortoise.fields.relational import ForeignKeyFieldInstance
@@ -42,11 +44,14 @@ class _Counted(Protocol):
         """A number that has changed when a write of this process can be seen by everybody."""
 
 
-class _Transaction(NamedTuple):
+@dataclass(slots=True)
+class _Transaction:
     """What a transaction keeps until its end: when it began, and what plugins are told once it is committed."""
 
     moment: datetime
-    events: list[Event]
+    events: list[Event | Callable[[], Event]] = field(default_factory=list)
+    is_recorded: bool = False
+    """Whether nobody has anything to write down for the events."""
 
 
 _transaction: ContextVar[_Transaction] = ContextVar("transaction")
@@ -59,8 +64,11 @@ def now() -> datetime:
     return transaction.moment if transaction else datetime.now(UTC)
 
 
-def emit(event: Event) -> None:
+def emit(event: Event | Callable[[], Event]) -> None:
     """Tell the plugins of ``event`` as soon as the current transaction is committed, and not if it is rolled back.
+
+    A function makes the event of a row that is inserted later, when the handler has returned it. It may be called
+    before as well, and does nothing but read.
 
     Raises:
         LookupError: There is no transaction.
@@ -100,6 +108,11 @@ class Database:
         """What each event of a transaction is handed to inside of it, before it is committed."""
         self.publish: Callable[[Iterable[Event]], object] = list
         """What the events of a transaction are handed to when it is committed."""
+        self.subscriptions: Callable[[], Sequence[PreparedQuery[Any]] | None] = tuple
+        """The queries, by the owner of what an event is about, that find nothing when nothing is to be recorded.
+
+        None where it cannot be known before.
+        """
         self._context: TortoiseContext | None = None
 
     @property
@@ -147,20 +160,52 @@ class Database:
         Inside of another one it is a part of it: it can be rolled back by itself, but is committed with the whole.
         """
         outer = _transaction.get(None)
-        transaction = _Transaction(outer.moment if outer else datetime.now(UTC), [])
+        transaction = _Transaction(outer.moment if outer else datetime.now(UTC))
         async with begin(self.connection_name):
             token = _transaction.set(transaction)
             try:
                 yield
-                if outer is None and self.record is not None:
-                    for event in transaction.events:  # also those that are added meanwhile
-                        await self.record(event)
+                events = [] if outer else await self._recorded(transaction)
             finally:
                 _transaction.reset(token)
         if outer:
             outer.events.extend(transaction.events)
         else:
-            self.publish(transaction.events)
+            self.publish(events)
+
+    async def insert(self, row: Model) -> None:
+        """Insert a new row, after which nothing else is written in the current transaction.
+
+        Where nothing was written before either, and nobody has anything to write down for what plugins are told, the
+        row is committed at once: one way to the database and back instead of four.
+
+        Raises:
+            IntegrityError: It contradicts another row, or points to one that does not exist.
+            LookupError: There is no transaction.
+        """
+        transaction = _transaction.get()
+        subscriptions = self._subscriptions(_made(transaction.events))
+        if subscriptions is not None and await insert_alone(self.client, row, subscriptions):
+            transaction.is_recorded = True
+        else:
+            await row.save()
+
+    def _subscriptions(self, events: Iterable[Event]) -> list[Statement] | None:
+        """The queries for the rows that make plugins write something down; None where that cannot be known."""
+        queries = self.subscriptions()
+        owners = {event.data.get("owner_email") for event in events}
+        if queries is None or (queries and not all(owners)):
+            return None
+        return [query.statement(owner) for query in queries for owner in owners if owner]
+
+    async def _recorded(self, transaction: _Transaction) -> list[Event]:
+        """The events of a transaction that ends, after plugins have written down what they ask for."""
+        events: list[Event] = []
+        for event in _made(transaction.events):  # also those that are added meanwhile
+            events.append(event)
+            if self.record is not None and not transaction.is_recorded:
+                await self.record(event)
+        return events
 
     def statistics(self) -> dict[str, float]:
         """How many connections this process holds, and how many of them nobody uses at the moment."""
@@ -192,6 +237,10 @@ class Database:
 
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
+
+
+def _made(events: Iterable[Event | Callable[[], Event]]) -> Iterator[Event]:
+    return (event() if callable(event) else event for event in events)
 
 
 @contextmanager

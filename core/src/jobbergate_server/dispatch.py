@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable
+from typing import Any, cast
 
 import structlog
 
@@ -9,6 +10,7 @@ from jobbergate_server.contributions import Contribution, active
 from jobbergate_server.database import Database
 from jobbergate_server.events import Event
 from jobbergate_server.plugins import Plugins
+from jobbergate_server.statements import PreparedQuery
 
 AT_ONCE = 10
 """How many events one plugin reacts to at the same time; one request may cause thousands."""
@@ -47,14 +49,21 @@ class Dispatcher:
         for contribution in active(self._recorders):
             await self._plugins.run(contribution.plugin, "before_commit", event=event, context=contribution.context)
 
+    def subscriptions(self) -> list[PreparedQuery[Any]] | None:
+        """The queries that find nothing when no plugin has anything to write down; None where one cannot say so."""
+        queries = [it.subscriptions for it in active(self._recorders)]
+        return None if None in queries else cast("list[PreparedQuery[Any]]", queries)
+
     def publish(self, events: Iterable[Event]) -> None:
         """Let every plugin react to every event; what it has to wait for goes on in a task of its own."""
-        for event in events:
-            for contribution, turns in self._listeners:
-                if contribution.is_active and (reaction := self._reaction(contribution, event)) is not None:
-                    task = asyncio.create_task(self._wait(contribution, turns, event, reaction))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
+        with self._database.bound():
+            for event in events:
+                for contribution, turns in self._listeners:
+                    if contribution.is_active and (reaction := self._reaction(contribution, event)) is not None:
+                        # It takes the database with it.
+                        task = asyncio.create_task(self._wait(contribution, turns, event, reaction))
+                        self._tasks.add(task)
+                        task.add_done_callback(self._tasks.discard)
 
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Wait for the reactions that are under way, and give up those that take longer than ``seconds``."""
@@ -70,14 +79,13 @@ class Dispatcher:
 
     def _reaction(self, contribution: Contribution, event: Event) -> Awaitable[None] | None:
         try:
-            with self._database.bound():
-                reaction: Awaitable[None] | None = self._plugins.run(
-                    contribution.plugin, "on_event", event=event, context=contribution.context
-                )
-                return reaction
+            reaction: Awaitable[None] | None = self._plugins.run(
+                contribution.plugin, "on_event", event=event, context=contribution.context
+            )
         except Exception:
             log.exception("event not handled", plugin=contribution.plugin.slug, event_name=event.name)
             return None
+        return reaction
 
     async def _wait(
         self, contribution: Contribution, turns: asyncio.Semaphore, event: Event, reaction: Awaitable[None]
@@ -85,8 +93,7 @@ class Dispatcher:
         plugin = contribution.plugin
         try:
             async with turns:
-                with self._database.bound():
-                    await reaction
+                await reaction
         except asyncio.CancelledError:
             log.error("event given up", plugin=plugin.slug, event_name=event.name)  # noqa: TRY400 - it says nothing of why
             raise

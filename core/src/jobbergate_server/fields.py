@@ -93,11 +93,11 @@ class Schema(ma.Schema):
 
     def get_attribute(self, obj: object, attr: str, default: object) -> object:
         """The value of ``attr`` (dotted: of a related row); null when a row on the way is."""
-        for name in attr.split("."):
-            if obj is None:
-                return None
-            obj = obj.get(name, default) if isinstance(obj, Mapping) else getattr(obj, name, default)
-        return obj
+        name, _, rest = attr.partition(".")
+        if obj is None:
+            return None
+        value = obj.get(name, default) if isinstance(obj, dict) else getattr(obj, name, default)
+        return self.get_attribute(value, rest, default) if rest else value
 
 
 class _Field(ma.fields.Field[Value], Generic[Value]):

@@ -22,6 +22,8 @@ LINGERING_TIME = 5.0
 """Seconds that are read on after an early answer, so that a client which is still sending gets it (RFC 9112, 9.6)."""
 START_FAILED = 3
 """Exit status of a worker that could not start; another try would fail as well."""
+GARBAGE = 10_000
+"""New objects between two searches for garbage; a request makes hundreds, nearly all of which go by themselves."""
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
 
 log = structlog.get_logger()
@@ -70,6 +72,7 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
         # What is there now stays: to look through all of it again and again would hold up every request meanwhile.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GARBAGE)
         await web.SockSite(runner, sock).start()
         if announce:
             await announce(app)

@@ -71,15 +71,21 @@ class PreparedQuery(Generic[Row]):
     async def __call__(self, *values: int | str) -> list[Row]:
         """The rows for ``values``, in the current transaction if there is one."""
         client = self._model._meta.db  # noqa: SLF001 - where Tortoise's own queries find it
-        prepared = self._prepared.get(client.connection_name)
-        if prepared is None:
-            prepared = self._prepared[client.connection_name] = self._prepare(values)
-        statement, places, related = prepared
-        bound = list(statement.values)
-        for place, value in zip(places, values, strict=True):
-            bound[place] = value
+        sql, bound, _ = self.statement(*values)
+        related = self._prepared[client.connection_name].related
         executor = client.executor_class(self._model, client, select_related_idx=related)
-        return cast("list[Row]", await executor.execute_select(statement.sql, bound))
+        return cast("list[Row]", await executor.execute_select(sql, list(bound)))
+
+    def statement(self, *values: int | str) -> Statement:
+        """The query for ``values`` in the current database."""
+        name = self._model._meta.db.connection_name  # noqa: SLF001 - likewise
+        prepared = self._prepared.get(name)
+        if prepared is None:
+            prepared = self._prepared[name] = self._prepare(values)
+        bound = list(prepared.statement.values)
+        for place, value in zip(prepared.places, values, strict=True):
+            bound[place] = value
+        return Statement(prepared.statement.sql, tuple(bound))
 
     def _prepare(self, values: Sequence[int | str]) -> _Prepared:
         # Values of which no other is the equal show where in the statement each has its place.

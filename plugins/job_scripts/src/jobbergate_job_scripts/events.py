@@ -11,11 +11,15 @@ EVENTS = [CREATED, UPDATED, DELETED]
 
 
 def tell(kind: EventType, script: JobScript) -> None:
-    """Tell what was done to the job script."""
-    data = {
-        "id": script.id,
-        "owner_email": script.job_script_owner_email,
-        "job_script_name": script.job_script_name,
-        "application_id": script.application_id,
-    }
-    emit(Event(kind.name, data))
+    """Tell what was done to the job script, as it is in the end."""
+
+    def event() -> Event:
+        data = {
+            "id": script.id,
+            "owner_email": script.job_script_owner_email,
+            "job_script_name": script.job_script_name,
+            "application_id": script.application_id,
+        }
+        return Event(kind.name, data)
+
+    emit(event)

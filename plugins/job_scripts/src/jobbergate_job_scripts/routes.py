@@ -95,20 +95,21 @@ async def create_job_script(request: web.Request) -> JobScript:
     """The caller becomes its owner. Anybody's application may be used, also an archived one."""
     body = request[BODY]
     moment = now()
-    try:
-        script = await JobScript.create(
-            created_at=moment,
-            updated_at=moment,
-            job_script_name=body["job_script_name"],
-            job_script_description=body["job_script_description"],
-            job_script_owner_email=require_email(request),
-            application=request[APPLICATION],
-        )
-    except IntegrityError:  # the application was deleted while it was rendered
-        raise no_application(body["application_id"]) from None
+    script = JobScript(
+        created_at=moment,
+        updated_at=moment,
+        job_script_name=body["job_script_name"],
+        job_script_description=body["job_script_description"],
+        job_script_owner_email=require_email(request),
+        application=request[APPLICATION],
+    )
     tell(CREATED, script)
     stored = request[STORED]
     if stored is not None:
+        try:
+            await script.save()
+        except IntegrityError:  # the application was deleted while it was rendered
+            raise no_application(body["application_id"]) from None
         await add_files(script, stored)
         script.job_script_files = stored.texts.wire
     return script

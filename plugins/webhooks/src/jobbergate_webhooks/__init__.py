@@ -7,11 +7,12 @@ from typing import Any
 import click
 from aiohttp import web
 
-from jobbergate_server import Event, Models, Permission, PluginContext, Route, Section, hookimpl
+from jobbergate_server import Event, Models, Permission, PluginContext, PreparedQuery, Route, Section, hookimpl
 from jobbergate_webhooks import messages, routes
 from jobbergate_webhooks.addresses import ADDRESSES, Addresses
 from jobbergate_webhooks.commands import prune
 from jobbergate_webhooks.courier import COURIER, Courier
+from jobbergate_webhooks.models import Webhook
 from jobbergate_webhooks.permissions import EDIT, VIEW
 from jobbergate_webhooks.settings import Webhooks
 
@@ -60,15 +61,21 @@ async def lifespan(context: PluginContext) -> AsyncIterator[Mapping[web.AppKey[A
 
 
 @hookimpl
+def register_subscriptions() -> PreparedQuery[Webhook]:
+    """The webhooks that something may be stored for."""
+    return messages.subscriptions
+
+
+@hookimpl
 async def before_commit(event: Event) -> None:
     """Store what is to be delivered together with what has happened."""
     await messages.write_down(event)
 
 
 @hookimpl
-def on_event(context: PluginContext) -> None:
+def on_event(event: Event, context: PluginContext) -> None:
     """Send what was stored for it at once, where this process serves."""
-    if messages.stored_at.get() and (courier := context.get(COURIER)) is not None:
+    if messages.stored_for.get() is event and (courier := context.get(COURIER)) is not None:
         courier.wake()
 
 

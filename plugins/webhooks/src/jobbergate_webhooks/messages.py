@@ -5,20 +5,20 @@ import hmac
 import json
 import secrets
 from contextvars import ContextVar
-from datetime import datetime
 
 from jobbergate_server import Event, PreparedQuery, __version__, now
 from jobbergate_webhooks.models import Delivery, Webhook
 
 PREFIX = "whsec_"
 
+subscriptions = PreparedQuery(Webhook, lambda owner: Webhook.filter(owner_email=owner, is_enabled=True))
 # Locked, because a webhook that is deleted now would make the whole request fail.
 enabled_webhooks = PreparedQuery(
     Webhook,
     lambda owner: Webhook.filter(owner_email=owner, is_enabled=True).order_by("id").select_for_update(no_key=True),
 )
-stored_at: ContextVar[datetime | None] = ContextVar("stored_at", default=None)
-"""The moment of the transaction, if it has stored deliveries."""
+stored_for: ContextVar[Event | None] = ContextVar("stored_for", default=None)
+"""The last event that deliveries were stored for."""
 
 
 def new_secret() -> str:
@@ -28,16 +28,14 @@ def new_secret() -> str:
 
 async def write_down(event: Event) -> None:
     """Store a delivery of ``event`` for each webhook of its owner that wants it."""
-    moment = now()
-    if stored_at.get() != moment:  # of an earlier request on the same connection
-        stored_at.set(None)
     owner = event.data.get("owner_email")
     if not owner:
         return
     webhooks = [webhook for webhook in await enabled_webhooks(owner) if event.name in webhook.events]
     if not webhooks:
         return
-    stored_at.set(moment)
+    stored_for.set(event)
+    moment = now()
     timestamp = moment.isoformat().replace("+00:00", "Z")
     payload = json.dumps({"type": event.name, "timestamp": timestamp, "data": event.data}, separators=(",", ":"))
     await Delivery.bulk_create(
