@@ -20,6 +20,7 @@ from jobbergate_server.errors import (
     InvalidRequest,
     NotFound,
     Problem,
+    Unavailable,
     Unprocessable,
 )
 from jobbergate_server.events import Event, EventType
@@ -81,6 +82,7 @@ __all__ = [
     "Schema",
     "Section",
     "Statistics",
+    "Unavailable",
     "Unprocessable",
     "Upload",
     "__version__",

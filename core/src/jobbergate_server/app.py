@@ -25,6 +25,7 @@ from jobbergate_server.openapi import DOCUMENT, encoded_document
 from jobbergate_server.plugins import PLUGINS, Plugin, Plugins, StartError
 from jobbergate_server.readiness import PROVIDER, require_database
 from jobbergate_server.routing import mount
+from jobbergate_server.security import restrict
 from jobbergate_server.settings import SETTINGS, Settings
 from jobbergate_server.site import Site
 from jobbergate_server.totals import TOTALS, Totals
@@ -74,6 +75,7 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app[FILES] = Files(settings.files)
     app[PROVIDER] = provider
     app.on_response_prepare.append(add_request_id)
+    app.on_response_prepare.append(restrict)
     if cors:
         app.on_response_prepare.append(allow_origin)
     app.cleanup_ctx.append(_connect)

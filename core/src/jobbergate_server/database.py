@@ -275,7 +275,7 @@ def connection_config(url: str, pool_size: int) -> dict[str, Any]:
             "user": unquote(parts.username or ""),
             "password": unquote(parts.password or ""),
             "database": unquote(parts.path.lstrip("/")),
-            "minsize": 1,
+            "minsize": 0,  # with more, asyncpg tries by itself to replace those that were lost, and logs each failure
             "maxsize": pool_size,
             "server_settings": {"timezone": "UTC", "application_name": "jobbergate-server"},
         },

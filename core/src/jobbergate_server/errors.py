@@ -11,6 +11,9 @@ from jobbergate_server.responses import json_response
 
 log = structlog.get_logger()
 
+RETRY_AFTER = "1"
+"""Seconds that a client is asked to wait before it repeats a request."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -73,6 +76,15 @@ class Unprocessable(ApiError):
     status = 422
 
 
+class Unavailable(ApiError):
+    """Something that the request needs does not answer at the moment (503); it may be repeated."""
+
+    status = 503
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, {"Retry-After": RETRY_AFTER})
+
+
 class Problem(NamedTuple):
     """What is wrong with one value, in the words of the wire format.
 
@@ -106,6 +118,11 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except ApiError as error:
+        if isinstance(error, Unavailable):
+            cause = type(error.__cause__).__name__ if error.__cause__ else None
+            log.warning(
+                "request not served", method=request.method, path=request.path, reason=error.detail, cause=cause
+            )
         return error_response(error.status, error.detail, error.headers)
     except web.HTTPException as error:
         if isinstance(error, web.HTTPMove):

@@ -16,14 +16,17 @@ from urllib.parse import urlsplit
 
 import obstore
 from aiohttp import web
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 from tortoise import Model, fields
 
 from jobbergate_server import settings
+from jobbergate_server.errors import Unavailable
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig
+    from obstore.store import ClientConfig, RetryConfig
 
+AWAY = "The file store cannot be reached at the moment."
 PROBE = "probe"
 DIGEST_LENGTH = 64
 GRACE = timedelta(days=1)
@@ -32,6 +35,9 @@ CACHED_FILE = 64 * 1024
 CACHED_TOTAL = 16 * 1024 * 1024
 THREADS = 32
 """How many files are read or written at the same time."""
+CONNECT_SECONDS = 3
+"""How long a bucket may take to accept a connection, and how long a request that it refuses is repeated."""
+RETRIES = 2
 S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 """The variables that name another S3 service than Amazon's."""
 
@@ -47,7 +53,10 @@ class FileField(fields.CharField[str]):
 
 
 class Files:
-    """The file store of one application."""
+    """The file store of one application.
+
+    What needs the store raises `Unavailable` while that cannot be reached, or does not take or give what it should.
+    """
 
     def __init__(self, config: settings.Files) -> None:
         """Prepare the store that ``config`` names; a local directory is made when it is first written to."""
@@ -69,7 +78,7 @@ class Files:
 
     async def put(self, content: bytes) -> str:
         """Store ``content`` and return its digest, by which it is found again."""
-        digest = await self._run(_write, self.store, content)
+        digest = await self._run(_write, content)
         self._cache.add(digest, content)
         return digest
 
@@ -103,7 +112,7 @@ class Files:
         missing = [digest for digest, content in known.items() if content is None]
         # A share for each thread: to hand over every file by itself would take longer than to read it from a disk.
         shares = [missing[first::THREADS] for first in range(min(THREADS, len(missing)))]
-        found = await asyncio.gather(*(self._run(_read, self.store, share) for share in shares))
+        found = await asyncio.gather(*(self._run(_read, share) for share in shares))
         fetched = {digest: content for share in found for digest, content in share.items()}
         for digest, content in fetched.items():
             self._cache.add(digest, content)
@@ -112,13 +121,13 @@ class Files:
     async def prune(self, used: Callable[[], Awaitable[set[str]]], grace: timedelta = GRACE) -> list[str]:
         """Remove the objects that are older than ``grace`` and not among the ``used`` digests, and name them."""
         limit = datetime.now(UTC) - grace
-        old = await self._run(_older, self.store, limit)
+        old = await self._run(_older, limit)
         removed = []
         # What is used is asked for after the list is made, so that no row is missed that was added meanwhile.
         for digest in sorted(old - await used()):
-            found = await self._run(obstore.head, self.store, _key(digest))
+            found = await self._run(obstore.head, _key(digest))
             if found["last_modified"] <= limit:
-                await self._run(obstore.delete, self.store, _key(digest))
+                await self._run(obstore.delete, _key(digest))
                 removed.append(digest)
         return removed
 
@@ -126,13 +135,18 @@ class Files:
         """Write an empty object; the same each time, so that two who do it at once do not disturb each other.
 
         Raises:
-            Exception: Whatever the store raises when it cannot be reached or written to.
+            Unavailable: The store cannot be reached or written to.
         """
-        await self._run(obstore.put, self.store, PROBE, b"")
+        await self._run(obstore.put, PROBE, b"")
 
     async def _run(self, action: Callable[..., Result], *arguments: object) -> Result:
         # Not with obstore's own coroutines: one that has just ended can abort the process when it exits at that moment.
-        return await asyncio.get_running_loop().run_in_executor(self._threads, action, *arguments)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, action, self.store, *arguments)
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise Unavailable(AWAY) from error
 
 
 class _Cache:
@@ -202,5 +216,7 @@ def _open(url: str) -> ObjectStore:
     parts = urlsplit(url)
     # Without TLS only where the operator says so, which is what services on the same host are reached by.
     without_tls = any(os.environ.get(name, "").startswith("http:") for name in S3_ENDPOINTS)
-    options: ClientConfig | None = {"allow_http": True} if without_tls else None
-    return S3Store(parts.netloc, prefix=parts.path.strip("/") or None, client_options=options)
+    options: ClientConfig = {"allow_http": without_tls, "connect_timeout": timedelta(seconds=CONNECT_SECONDS)}
+    retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=CONNECT_SECONDS)}
+    prefix = parts.path.strip("/") or None
+    return S3Store(parts.netloc, prefix=prefix, client_options=options, retry_config=retries)

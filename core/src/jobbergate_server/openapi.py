@@ -57,6 +57,7 @@ ERRORS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
     "409": ("Conflict", "The request contradicts what is stored.", DETAIL_TEXT, "Already in use."),
     "413": ("ContentTooLarge", "The body is too large.", DETAIL_TEXT, "Request Entity Too Large"),
     "422": ("Unprocessable", "A list of the values that are not valid, or a text.", DETAIL_PROBLEMS, [PROBLEM]),
+    "503": ("Unavailable", "Something is away that this needs; repeat it later.", DETAIL_TEXT, "Try again later."),
 }
 """By status: the name of the shared response, its description, the schema of its detail, and an example of that."""
 
@@ -206,7 +207,7 @@ def _expected_errors(route: Route, told: dict[str, Any]) -> Iterator[str]:
     """The statuses that the core answers before the handler, or for it."""
     locations = {declared["location"] for declared in told.get("schemas", [])}
     if route.permission is not Access.PUBLIC:
-        yield from ("401", "403")
+        yield from ("401", "403", "503")
     if "{" in route.path:
         yield "404"
     if locations:

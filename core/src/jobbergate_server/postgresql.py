@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
+import asyncpg
 from asyncpg import Connection, Pool, Record, create_pool
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import (
@@ -17,7 +18,20 @@ from tortoise.backends.base.client import (
 )
 from tortoise.connection import get_connections
 
+from jobbergate_server.errors import Unavailable
 from jobbergate_server.writes import WriteCounter
+
+AWAY = "The database cannot be reached at the moment."
+BUSY = "All connections to the database are in use."
+WAIT_SECONDS = 4.0
+"""How long somebody waits for a connection that others have, or for PostgreSQL to take a new one."""
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.AdminShutdownError,
+    asyncpg.exceptions.CrashShutdownError,
+    asyncpg.exceptions.CannotConnectNowError,
+)
+"""What statements fail with while PostgreSQL goes away; the connection itself may be closed a moment later."""
 
 
 class Client(WriteCounter, AsyncpgDBClient):
@@ -34,7 +48,7 @@ class Client(WriteCounter, AsyncpgDBClient):
 
     async def create_pool(self, **options: Any) -> Pool:  # noqa: ANN401 - asyncpg's options
         """Open the pool."""
-        return await create_pool(None, reset=_keep, **options)
+        return await create_pool(None, reset=_keep, timeout=WAIT_SECONDS, **options)
 
     def connections(self) -> tuple[int, int]:
         """The connections of the pool, and the idle ones among them."""
@@ -48,6 +62,9 @@ class Client(WriteCounter, AsyncpgDBClient):
         """A connection, when those have had theirs who have asked before.
 
         asyncpg's own queue lets whoever comes overtake those who wait, some of them again and again.
+
+        Raises:
+            Unavailable: PostgreSQL does not answer, or all connections were in use for too long.
         """
         connection = await self._turn()
         if connection is not None:
@@ -56,13 +73,15 @@ class Client(WriteCounter, AsyncpgDBClient):
             if self._pool is None:
                 await PoolConnectionWrapper(self, self._pool_init_lock).ensure_connection()
             return await cast("Pool", self._pool).acquire()
-        except BaseException:
+        except BaseException as error:
             self._pass(None)
+            if isinstance(error, Exception):
+                raise Unavailable(AWAY) from error
             raise
 
     async def give(self, connection: Connection, *, is_sound: bool) -> None:
         """Pass a connection on to who has waited longest, or back to the pool, which looks after those not sound."""
-        if is_sound and self._waiting and not connection.is_closed() and self._pass(connection):
+        if is_sound and self._waiting and not _is_gone(connection) and self._pass(connection):
             return
         try:
             if self._pool:
@@ -75,8 +94,10 @@ class Client(WriteCounter, AsyncpgDBClient):
         if self._free:
             self._free -= 1
             return None
-        turn = get_running_loop().create_future()
+        loop = get_running_loop()
+        turn = loop.create_future()
         self._waiting.append(turn)
+        deadline = loop.call_later(WAIT_SECONDS, _give_up, turn)
         try:
             return cast("Connection | None", await turn)
         except CancelledError:
@@ -87,6 +108,8 @@ class Client(WriteCounter, AsyncpgDBClient):
                 else:
                     await self.give(connection, is_sound=True)
             raise
+        finally:
+            deadline.cancel()
 
     def _pass(self, connection: Connection | None) -> bool:
         """Give the turn to who has waited longest; False when nobody waits any more."""
@@ -112,9 +135,12 @@ class Turn(PoolConnectionWrapper[Connection]):
         self.connection = await self.client.take()
         return self.connection
 
-    async def __aexit__(self, error: type[BaseException] | None, *_: object) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
         assert self.connection is not None  # noqa: S101 - it was entered
+        is_lost = _is_lost(self.connection, error)
         await self.client.give(self.connection, is_sound=error is None)
+        if is_lost:
+            raise Unavailable(AWAY) from error
 
 
 class Transaction(TransactionWrapper):
@@ -170,6 +196,11 @@ class Step(ConnectionWrapper[Connection]):
             raise
         return self.client.connection
 
+    async def __aexit__(self, kind: object, error: BaseException | None, *rest: object) -> None:
+        await super().__aexit__(kind, error, *rest)
+        if _is_lost(self.client.connection, error):
+            raise Unavailable(AWAY) from error
+
 
 class Savepoint(NestedTransactionContext):
     """A part of a transaction that can be rolled back by itself."""
@@ -193,7 +224,7 @@ class TransactionContext(TransactionContextPooled):
         self.token = get_connections().set(self.connection_name, self.client)
         return self.client
 
-    async def __aexit__(self, error: type[BaseException] | None, *rest: object) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
         transaction, pool = self.client, self.client.pool
         get_connections().reset(self.token)
         if not transaction.has_begun:
@@ -203,8 +234,12 @@ class TransactionContext(TransactionContextPooled):
             if error is None:
                 await transaction.commit()
                 is_sound = True
-            else:
+            elif not _is_gone(transaction.connection):
                 await transaction.rollback()
+        except Exception as failure:
+            if _is_lost(transaction.connection, failure):
+                raise Unavailable(AWAY) from failure
+            raise
         finally:
             pool.writes += 1
             await pool.give(transaction.connection, is_sound=is_sound)
@@ -218,6 +253,22 @@ async def fetch_planned(client: BaseDBAsyncClient, sql: str, values: Sequence[ob
     async with client.acquire_connection() as connection, connection.transaction():
         await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
         return list(await connection.fetch(sql, *values))
+
+
+def _give_up(turn: Future[Connection | None]) -> None:
+    if not turn.done():
+        turn.set_exception(Unavailable(BUSY))
+
+
+def _is_lost(connection: Connection, error: BaseException | None) -> bool:
+    return isinstance(error, Exception) and (isinstance(error, LOST) or _is_gone(connection))
+
+
+def _is_gone(connection: Connection) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # the pool has taken it back already, as it does when one is lost
+        return True
 
 
 async def _keep(_: Connection) -> None:

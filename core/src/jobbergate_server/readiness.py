@@ -117,5 +117,5 @@ async def _state(answer: Awaitable[None], trouble: str) -> str:
         async with asyncio.timeout(DEADLINE):
             await answer
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, the part is not there; its text may hold secrets
-        return f"{trouble} ({type(error).__name__})"
+        return f"{trouble} ({type(error.__cause__ or error).__name__})"
     return OK

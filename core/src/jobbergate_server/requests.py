@@ -24,6 +24,7 @@ PATH = web.RequestKey("path", dict[str, Any])
 FORM = web.RequestKey("form", dict[str, Any])
 HEADERS = web.RequestKey("headers", dict[str, Any])
 
+TWICE = "The header Authorization must be sent once."
 REMEMBERED = 1_000
 """How many queries are kept, in the form that their schemas give them."""
 MAX_DEPTH = 200
@@ -34,9 +35,13 @@ def bearer_token(request: web.Request) -> str:
     """The token of the `Authorization` header (RFC 6750, section 2.1).
 
     Raises:
+        BadRequest: There is more than one such header (section 3.1).
         Unauthorized: There is none, or it is of another scheme.
     """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    sent = request.headers.getall("Authorization", [])
+    if len(sent) > 1:
+        raise BadRequest(TWICE)
+    scheme, _, token = "".join(sent).partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized
     return token

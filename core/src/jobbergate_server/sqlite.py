@@ -5,6 +5,7 @@ and not after the busy time-out, when another process has written in between. `u
 search finds `É` by `é` as PostgreSQL does.
 """
 
+from asyncio import timeout
 from pathlib import Path
 
 from tortoise.backends.base.client import TransactionalDBClient
@@ -15,8 +16,14 @@ from tortoise.backends.sqlite.client import (
     translate_exceptions,
 )
 from tortoise.connection import get_connections
+from tortoise.exceptions import OperationalError
 
+from jobbergate_server.errors import Unavailable
 from jobbergate_server.writes import WriteCounter
+
+BUSY = "The database is in use by others."
+WAIT_SECONDS = 4.0
+"""How long somebody waits for the transactions of others in the same process."""
 
 
 class Client(WriteCounter, SqliteClient):
@@ -42,7 +49,11 @@ class TransactionContext(SqliteTransactionContext):
     """A transaction that leaves nothing behind when it cannot begin."""
 
     async def __aenter__(self) -> TransactionalDBClient:
-        await self._trxlock.acquire()
+        try:
+            async with timeout(WAIT_SECONDS):
+                await self._trxlock.acquire()
+        except TimeoutError:
+            raise Unavailable(BUSY) from None
         try:
             await self.ensure_connection()
             await self.connection.begin()
@@ -70,13 +81,15 @@ class Transaction(SqliteTransactionWrapper):
         """Take the write lock.
 
         Raises:
-            OperationalError: Another process held it for longer than the busy time-out.
+            Unavailable: Another process held it for longer than the busy time-out.
         """
         try:
             await self._execute("BEGIN IMMEDIATE")
-        except BaseException:
+        except BaseException as error:
             # The statement runs in a thread: when this task is cancelled, the transaction begins all the same.
             await self._connection.rollback()
+            if isinstance(error, OperationalError):
+                raise Unavailable(BUSY) from error
             raise
 
     async def commit(self) -> None:

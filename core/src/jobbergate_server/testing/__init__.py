@@ -135,7 +135,11 @@ async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> Asy
     ) -> Served:
         port = unused_port()
         issuer = Issuer(issuer_key, f"http://127.0.0.1:{port}{ISSUER_PATH}")
-        tables = {"files": {"url": f"file:///{tmp_path}/files"}, **(settings or {}), "database": {"url": database_url}}
+        own: dict[str, dict[str, object]] = {
+            "files": {"url": f"file:///{tmp_path}/files"},
+            "database": {"url": database_url},
+        }
+        tables = {**own, **{name: {**own.get(name, {}), **table} for name, table in (settings or {}).items()}}
         app = build(_quiet(tables), issuer, samples=samples, installed=_installed(plugins))
         server = TestServer(app, port=port)
         started.append(Served(server, issuer))

@@ -1,0 +1,15 @@
+"""Headers that tell browsers and caches what an answer must not be used for."""
+
+from aiohttp import web
+
+from jobbergate_server.permissions import IDENTITY
+
+
+async def restrict(request: web.Request, response: web.StreamResponse) -> None:
+    """Let nobody guess what an answer is, and no cache keep one that was made for a user; called before any leaves.
+
+    Sources: Fetch standard, `X-Content-Type-Options`; RFC 9111, section 5.2.2.5.
+    """
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if IDENTITY in request:
+        response.headers.setdefault("Cache-Control", "no-store")

@@ -1,0 +1,152 @@
+"""What the server answers while something that it needs is away, and that it goes on when that is back."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import FormData
+from line import Line, line
+
+from jobbergate_server import DATABASE, Unavailable, database, postgresql, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from aiohttp import ClientResponse
+
+    from jobbergate_server.testing import Client, MakeApp, Served
+
+SCRIPTS = "/jobbergate/job-scripts"
+AWAY = {"detail": "The database cannot be reached at the moment."}
+BUSY = {
+    "postgresql": {"detail": "All connections to the database are in use."},
+    "sqlite": {"detail": "The database is in use by others."},
+}
+
+
+async def added(client: Client) -> tuple[int, dict[str, Any], str | None]:
+    """Add a job script: the status, the answer, and after how long to try again."""
+    async with client.post(SCRIPTS, json={"job_script_name": "a"}) as response:
+        return await told(response)
+
+
+async def told(response: ClientResponse) -> tuple[int, dict[str, Any], str | None]:
+    return response.status, await response.json(), response.headers.get("Retry-After")
+
+
+async def total(client: Client) -> int:
+    async with client.get(SCRIPTS) as response:
+        found: int = (await response.json())["pagination"]["total"]
+        return found
+
+
+@pytest.fixture
+async def way(database_url: str, dialect: str) -> AsyncIterator[Line | None]:
+    """The line to PostgreSQL."""
+    if dialect == "sqlite":
+        yield None
+        return
+    async with line(database_url) as it:
+        yield it
+
+
+@pytest.fixture
+async def served(make_app: MakeApp, way: Line | None, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """A server with one connection that waits for it only for a moment."""
+    monkeypatch.setattr(postgresql, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(database, "SQLITE_TIMEOUT", 100)
+    return await make_app(settings={"database": {"url": way.url if way else database_url, "pool_size": 1}})
+
+
+@pytest.fixture
+async def client(served: Served) -> Client:
+    return served.client_as()
+
+
+async def test_who_waits_too_long_for_a_connection_is_asked_to_come_again(
+    served: Served, client: Client, dialect: str
+) -> None:
+    held = served.app[DATABASE]
+    with held.bound():
+        async with held.transaction():
+            await held.ping()
+            answers = await asyncio.gather(*(added(client) for _ in range(5)))
+    assert answers == [(503, BUSY[dialect], "1")] * 5
+    assert (await added(client))[0] == 201
+    assert await total(client) == 1
+
+
+@pytest.mark.database("sqlite")
+async def test_another_process_that_writes_for_too_long_is_no_mistake_of_the_server(
+    client: Client, database_url: str
+) -> None:
+    other = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        assert await added(client) == (503, BUSY["sqlite"], "1")
+        assert await total(client) == 0
+        other.execute("COMMIT")
+    finally:
+        other.close()
+    assert (await added(client))[0] == 201
+
+
+@pytest.mark.database("postgresql")
+async def test_requests_are_served_again_as_soon_as_the_database_is_back(client: Client, way: Line) -> None:
+    assert (await added(client))[0] == 201
+    async with way.cut():
+        assert await asyncio.gather(*(added(client) for _ in range(5))) == [(503, AWAY, "1")] * 5
+        async with client.get(SCRIPTS) as response:
+            assert await told(response) == (503, AWAY, "1")
+        async with client.get("/jobbergate/health") as response:
+            assert response.status == 204
+    assert (await added(client))[0] == 201
+    assert await total(client) == 2
+
+
+@pytest.mark.database("postgresql")
+async def test_a_connection_that_is_lost_in_a_transaction_takes_it_along(served: Served, way: Line) -> None:
+    lost = served.app[DATABASE]
+
+    async def transact(*, ask_again: bool) -> None:
+        async with lost.transaction():
+            await lost.ping()
+            async with way.cut():
+                if ask_again:
+                    await lost.ping()
+
+    with lost.bound():
+        for ask_again in (True, False):
+            with pytest.raises(Unavailable) as error:
+                await transact(ask_again=ask_again)
+            assert error.value.detail == AWAY["detail"]
+            async with lost.transaction():
+                await lost.ping()
+
+
+def upload() -> FormData:
+    form = FormData()
+    form.add_field("job_script_file", b"#!/bin/sh\n", filename="a.sh", content_type="text/plain")
+    return form
+
+
+async def test_without_a_file_store_what_needs_no_file_goes_on(client: Client, tmp_path: Path) -> None:
+    assert (await added(client))[0] == 201
+    files = tmp_path / "files"
+    shutil.rmtree(files, ignore_errors=True)
+    files.write_text("not a directory")
+    async with client.post(f"{SCRIPTS}/1/upload", data=upload()) as response:
+        assert await told(response) == (503, {"detail": "The file store cannot be reached at the moment."}, "1")
+    async with client.get(f"{SCRIPTS}/1") as response:
+        assert response.status == 404  # it has got no file
+    assert (await added(client))[0] == 201
+    assert await total(client) == 2
+    files.unlink()
+    async with client.post(f"{SCRIPTS}/1/upload", data=upload()) as response:
+        assert response.status == 200

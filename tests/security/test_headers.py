@@ -1,0 +1,59 @@
+"""What answers tell browsers and caches, and which headers of a request are refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from multidict import CIMultiDict
+
+if TYPE_CHECKING:
+    from jobbergate_server.testing import Served
+
+LIST = "/jobbergate/job-scripts"
+
+pytestmark = pytest.mark.database("sqlite")
+
+
+@pytest.mark.parametrize(
+    "path", [LIST, f"{LIST}/1", "/jobbergate/job-submissions/agent/pending", "/jobbergate/plugins"]
+)
+async def test_no_cache_keeps_what_is_for_a_user(served: Served, path: str) -> None:
+    async with served.client_as().get(path) as response:
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/jobbergate/health", "/jobbergate/openapi.json", LIST, "/jobbergate/nowhere"])
+async def test_no_browser_guesses_what_an_answer_is(served: Served, path: str) -> None:
+    async with served.client().get(path) as response:
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Cache-Control" not in response.headers
+
+
+async def test_a_page_tells_caches_what_it_wants(served: Served) -> None:
+    async with served.client().get("/jobbergate/docs") as response:
+        assert response.headers.getall("Cache-Control") == ["no-cache"]
+        assert response.headers.getall("X-Content-Type-Options") == ["nosniff"]
+
+
+async def test_a_request_has_one_authorization(served: Served) -> None:
+    good = f"Bearer {served.token()}"
+    for other in (good, "Bearer x", "Basic eDp4", ""):
+        for pair in ((good, other), (other, good)):
+            headers = CIMultiDict([("Authorization", value) for value in pair])
+            async with served.client().get(LIST, headers=headers) as response:
+                assert response.status == 400
+                assert await response.json() == {"detail": "The header Authorization must be sent once."}
+
+
+@pytest.mark.parametrize("name", ["access_token", "token", "authorization"])
+async def test_a_token_counts_in_the_header_alone(served: Served, name: str) -> None:
+    token = served.token()
+    client = served.client()
+    async with client.get(LIST, params={name: token}) as response:
+        assert response.status == 401
+    async with client.get(LIST, headers={"Cookie": f"{name}={token}"}) as response:
+        assert response.status == 401
+    async with client.post(LIST, data={name: token}) as response:
+        assert response.status == 401
