@@ -9,7 +9,7 @@ from processes import printed, refused
 
 from jobbergate_server import service
 from jobbergate_server.migrations import migrate, pending, strangers
-from jobbergate_server.ownership import InstalledPlugin
+from jobbergate_server.models import InstalledPlugin
 from jobbergate_server.plugins import Plugin, StartError
 from jobbergate_server.removal import TABLES, Remains, examine, remove
 from jobbergate_server.settings import load_settings
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
+OWN_TABLES = {"installed_plugins", "idempotency_keys", "tortoise_migrations"}
 NOTEBOOK = Remains("notebook", "notebook", "1.0", {"notes": 2}, [], ["notebook:edit"])
 
 
@@ -54,12 +55,12 @@ async def test_a_plugin_leaves_nothing_behind_when_it_is_removed(
     assert before == set()
     await migrated(empty_database_url, notebook)
     async with server(empty_database_url, [own()]).current() as database:  # the distribution is gone
-        assert await tables(database) == {"installed_plugins", "tortoise_migrations", "notes"}
+        assert await tables(database) == {*OWN_TABLES, "notes"}
         assert await strangers(database) == ["notebook"]
         remains = await examine(database, "notebook")
         assert remains == NOTEBOOK
         await remove(database, remains)
-        assert await tables(database) == {"installed_plugins", "tortoise_migrations"}
+        assert await tables(database) == OWN_TABLES
         assert await strangers(database) == []
         with database.bound():
             assert [row.slug for row in await InstalledPlugin.all()] == ["service"]

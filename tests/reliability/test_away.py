@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jobbergate_server.testing import Client, MakeApp, Served
 
 SCRIPTS = "/jobbergate/job-scripts"
+ARCHIVE = "UPDATE job_scripts SET is_archived = true WHERE id = $1"
 AWAY = {"detail": "The database cannot be reached at the moment."}
 BUSY = {
     "postgresql": {"detail": "All connections to the database are in use."},
@@ -128,6 +129,26 @@ async def test_a_connection_that_is_lost_in_a_transaction_takes_it_along(served:
             assert error.value.detail == AWAY["detail"]
             async with lost.transaction():
                 await lost.ping()
+
+
+@pytest.mark.database("postgresql")
+async def test_of_two_who_wait_for_each_other_one_is_asked_to_come_again(make_app: MakeApp) -> None:
+    served = await make_app()
+    for _ in range(2):
+        assert (await added(served.client_as()))[0] == 201
+    shared, both = served.app[DATABASE], asyncio.Barrier(2)
+
+    async def cross(first: int, second: int) -> None:
+        async with shared.transaction():
+            await shared.client.execute_query("SET LOCAL deadlock_timeout = '10ms'")
+            await shared.client.execute_query(ARCHIVE, [first])
+            await both.wait()
+            await shared.client.execute_query(ARCHIVE, [second])
+
+    with shared.bound():
+        ends = await asyncio.gather(cross(1, 2), cross(2, 1), return_exceptions=True)
+    assert [str(end) for end in ends if end] == ["The same was changed by others at the same time."]
+    assert [end.status for end in ends if isinstance(end, Unavailable)] == [503]
 
 
 def upload() -> FormData:

@@ -1,9 +1,11 @@
 """The boot order: from settings to an application that serves."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import structlog
 from aiohttp import web
@@ -18,6 +20,7 @@ from jobbergate_server.dispatch import Dispatcher
 from jobbergate_server.errors import error_middleware
 from jobbergate_server.files import FILES, Files
 from jobbergate_server.hookspecs import Statistics
+from jobbergate_server.idempotency import TURNS, purge_regularly
 from jobbergate_server.logs import add_request_id, logging_middleware
 from jobbergate_server.migrations import migrate, pending
 from jobbergate_server.observers import observing_middleware
@@ -74,12 +77,14 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app[TOTALS] = Totals(database, settings.limits.total_max_age)
     app[FILES] = Files(settings.files)
     app[PROVIDER] = provider
+    app[TURNS] = WeakValueDictionary()
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(restrict)
     if cors:
         app.on_response_prepare.append(allow_origin)
     app.cleanup_ctx.append(_connect)
     app.cleanup_ctx.append(_check_schema)
+    app.cleanup_ctx.append(_purge)
     app.cleanup_ctx.append(partial(_tell_plugins, Dispatcher(plugins, contributions, database)))
     app.cleanup_ctx.extend(
         partial(_keep_open, contribution, lambda: {**database.statistics(), **verifier.statistics()})
@@ -120,6 +125,13 @@ async def _check_schema(app: web.Application) -> AsyncIterator[None]:
             "or set database.migrate_on_start."
         )
     yield
+
+
+async def _purge(app: web.Application) -> AsyncIterator[None]:
+    purging = asyncio.create_task(purge_regularly(app[DATABASE]))
+    yield
+    purging.cancel()
+    await asyncio.wait([purging])
 
 
 async def _tell_plugins(dispatcher: Dispatcher, app: web.Application) -> AsyncIterator[None]:

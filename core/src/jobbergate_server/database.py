@@ -173,6 +173,15 @@ class Database:
         else:
             self.publish(events)
 
+    async def freeze(self) -> None:
+        """Let a transaction that has not begun see the database as it is now until its end.
+
+        When it writes, or locks, what others have changed since then, it fails with `Overtaken`. On SQLite there are no
+        others, because a transaction has the write lock from its beginning.
+        """
+        if not self.is_sqlite:
+            await self.client.execute_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
     async def insert(self, row: Model) -> None:
         """Insert a new row, after which nothing else is written in the current transaction.
 

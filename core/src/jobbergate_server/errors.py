@@ -64,6 +64,15 @@ class Conflict(ApiError):
     status = 409
 
 
+class PreconditionFailed(ApiError):
+    """The thing is not in the state on which the request depends (412, RFC 9110, section 13)."""
+
+    status = 412
+
+    def __init__(self, header: str) -> None:
+        super().__init__(f"The state does not fulfil the header {header}.")
+
+
 class ContentTooLarge(ApiError):
     """The body is larger than this server takes (413)."""
 
@@ -83,6 +92,13 @@ class Unavailable(ApiError):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, {"Retry-After": RETRY_AFTER})
+
+
+class Overtaken(Unavailable):
+    """Others have changed the same rows at the same time, and only one of them could go on (503)."""
+
+    def __init__(self) -> None:
+        super().__init__("The same was changed by others at the same time.")
 
 
 class Problem(NamedTuple):

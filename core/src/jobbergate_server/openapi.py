@@ -28,7 +28,7 @@ from jobbergate_server.contributions import Contribution
 from jobbergate_server.pagination import ListQuery
 from jobbergate_server.permissions import Access, Permission
 from jobbergate_server.responses import CONTENT_TYPE
-from jobbergate_server.routing import BODIES, MOUNT, Route, schema_name
+from jobbergate_server.routing import BODIES, MOUNT, WRITING, Route, schema_name
 from jobbergate_server.uploads import File
 
 OPENAPI_VERSION = "3.1.0"
@@ -40,6 +40,11 @@ Every request carries an access token of the site's OpenID Connect provider (*Au
 `permissions` claim. Everybody sees everything that the token allows; only the owner of a thing changes or deletes it.
 
 Times are in UTC. Errors are answered as `{"detail": …}`: a text, or for status 422 a list of what is wrong.
+
+What a GET answers has an `ETag`. Sent back as `If-None-Match`, it asks for an answer only if that has changed (304
+otherwise). Sent as `If-Match` with a PUT or DELETE of the same path, it allows that only if nobody has changed it
+meanwhile (412 otherwise). A POST with an `Idempotency-Key` of the client's choosing may be repeated for 24 hours:
+it is done once, and every repeat gets the same answer.
 """
 PARAMETERS = {"match_info": "path", "querystring": "query", "headers": "header"}
 OF_HTTP = frozenset({"accept", "authorization", "content-length", "content-type"})
@@ -55,6 +60,12 @@ ERRORS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
     "403": ("Forbidden", "The token does not allow this.", DETAIL_TEXT, "Not authorized"),
     "404": ("NotFound", "There is no such thing.", DETAIL_TEXT, "Not Found"),
     "409": ("Conflict", "The request contradicts what is stored.", DETAIL_TEXT, "Already in use."),
+    "412": (
+        "PreconditionFailed",
+        "The thing is not in the state that `If-Match` or `If-None-Match` asks for.",
+        DETAIL_TEXT,
+        "The state does not fulfil the header If-Match.",
+    ),
     "413": ("ContentTooLarge", "The body is too large.", DETAIL_TEXT, "Request Entity Too Large"),
     "422": ("Unprocessable", "A list of the values that are not valid, or a text.", DETAIL_PROBLEMS, [PROBLEM]),
     "503": ("Unavailable", "Something is away that this needs; repeat it later.", DETAIL_TEXT, "Try again later."),
@@ -210,6 +221,8 @@ def _expected_errors(route: Route, told: dict[str, Any]) -> Iterator[str]:
         yield from ("401", "403", "503")
     if "{" in route.path:
         yield "404"
+    if route.method in WRITING:
+        yield "412"
     if locations:
         yield "422"
     if locations & BODIES.keys():

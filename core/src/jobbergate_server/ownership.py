@@ -3,25 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from tortoise import Model, fields
-
 from jobbergate_server.contributions import Contribution
+from jobbergate_server.models import InstalledPlugin
 from jobbergate_server.tables import tables
-
-
-class InstalledPlugin(Model):
-    """A plugin that has or had tables in this database, and what belongs to it."""
-
-    slug = fields.CharField(255, primary_key=True)
-    distribution = fields.CharField(255)
-    version = fields.CharField(255)
-    tables: list[str] = fields.JSONField()
-    permissions: list[str] = fields.JSONField()
-
-    class Meta:
-        """Tortoise's options."""
-
-        table = "installed_plugins"
 
 
 async def record_owners(contributions: Iterable[Contribution]) -> None:

@@ -18,7 +18,7 @@ from tortoise.backends.base.client import (
 )
 from tortoise.connection import get_connections
 
-from jobbergate_server.errors import Unavailable
+from jobbergate_server.errors import Overtaken, Unavailable
 from jobbergate_server.writes import WriteCounter
 
 AWAY = "The database cannot be reached at the moment."
@@ -32,6 +32,8 @@ LOST = (
     asyncpg.exceptions.CannotConnectNowError,
 )
 """What statements fail with while PostgreSQL goes away; the connection itself may be closed a moment later."""
+OVERTAKEN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""What a statement fails with when it cannot be brought into line with what others do at the same time."""
 
 
 class Client(WriteCounter, AsyncpgDBClient):
@@ -137,10 +139,10 @@ class Turn(PoolConnectionWrapper[Connection]):
 
     async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
         assert self.connection is not None  # noqa: S101 - it was entered
-        is_lost = _is_lost(self.connection, error)
+        reason = _excuse(self.connection, error)
         await self.client.give(self.connection, is_sound=error is None)
-        if is_lost:
-            raise Unavailable(AWAY) from error
+        if reason:
+            raise reason from error
 
 
 class Transaction(TransactionWrapper):
@@ -198,8 +200,8 @@ class Step(ConnectionWrapper[Connection]):
 
     async def __aexit__(self, kind: object, error: BaseException | None, *rest: object) -> None:
         await super().__aexit__(kind, error, *rest)
-        if _is_lost(self.client.connection, error):
-            raise Unavailable(AWAY) from error
+        if reason := _excuse(self.client.connection, error):
+            raise reason from error
 
 
 class Savepoint(NestedTransactionContext):
@@ -237,8 +239,8 @@ class TransactionContext(TransactionContextPooled):
             elif not _is_gone(transaction.connection):
                 await transaction.rollback()
         except Exception as failure:
-            if _is_lost(transaction.connection, failure):
-                raise Unavailable(AWAY) from failure
+            if reason := _excuse(transaction.connection, failure):
+                raise reason from failure
             raise
         finally:
             pool.writes += 1
@@ -260,8 +262,13 @@ def _give_up(turn: Future[Connection | None]) -> None:
         turn.set_exception(Unavailable(BUSY))
 
 
-def _is_lost(connection: Connection, error: BaseException | None) -> bool:
-    return isinstance(error, Exception) and (isinstance(error, LOST) or _is_gone(connection))
+def _excuse(connection: Connection, error: BaseException | None) -> Unavailable | None:
+    """What the client is told of an error that is neither its own nor this server's."""
+    if isinstance(error, OVERTAKEN):
+        return Overtaken()
+    if isinstance(error, Exception) and (isinstance(error, LOST) or _is_gone(connection)):
+        return Unavailable(AWAY)
+    return None
 
 
 def _is_gone(connection: Connection) -> bool:

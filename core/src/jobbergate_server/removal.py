@@ -6,7 +6,7 @@ from typing import Any
 
 from jobbergate_server.database import Database
 from jobbergate_server.migrations import locked
-from jobbergate_server.ownership import InstalledPlugin
+from jobbergate_server.models import InstalledPlugin
 from jobbergate_server.plugins import OWN, StartError
 
 TABLES = {

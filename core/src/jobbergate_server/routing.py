@@ -3,20 +3,23 @@
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import marshmallow as ma
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from tortoise import Model
 
 from jobbergate_server.auth.identity import Identity, InvalidToken
 from jobbergate_server.auth.tokens import TokenVerifier
 from jobbergate_server.blocking import watched
 from jobbergate_server.database import Database
-from jobbergate_server.errors import Unauthorized
+from jobbergate_server.errors import NotFound, Overtaken, PreconditionFailed, Unauthorized
+from jobbergate_server.idempotency import CLAIM, KEY, answer_once
 from jobbergate_server.permissions import IDENTITY, Access, Permission, require_permission
-from jobbergate_server.requests import bearer_token, parse_request
+from jobbergate_server.preconditions import entity_tag, is_conditional, revalidated, unmet
+from jobbergate_server.requests import PATH, bearer_token, parse_request
 from jobbergate_server.responses import CONTENT_TYPE, json_response
 
 if TYPE_CHECKING:
@@ -49,6 +52,10 @@ class Route:
     it is inserted then: the fastest way where a request writes nothing else. What takes long (storing files, rendering)
     is done by ``prepare``, which runs before the transaction begins and leaves its results on the request.
 
+    What a GET answers has an entity tag. That of one thing, whose path ends with a parameter, is also made when a
+    request to the same path asks for a state of the thing with `If-Match`, so its handler must not send its answer in
+    parts. A POST with an `Idempotency-Key` is done once.
+
     Raises:
         ValueError: The method or the path is not one that can be served.
         TypeError: The permission is not one.
@@ -79,6 +86,11 @@ class Route:
     def shape(self) -> str:
         """The path with its parameters made anonymous: two routes of one shape can never both be reached."""
         return re.sub(r"\{[^}]*\}", "{}", self.path)
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the path's parameters, in their order."""
+        return re.findall(r"\{(\w+)", self.path)
 
     @property
     def request_schemas(self) -> dict[str, ma.Schema]:
@@ -144,14 +156,25 @@ class _RollbackError(Exception):
 class _Endpoint:
     """The aiohttp handler that serves a route."""
 
-    def __init__(self, plugin: str, route: Route, verifier: TokenVerifier, database: Database) -> None:
+    def __init__(
+        self,
+        plugin: str,
+        route: Route,
+        *,
+        verifier: TokenVerifier,
+        database: Database,
+        state: "_Endpoint | None" = None,
+    ) -> None:
+        """Serve ``route``; ``state`` is that of the GET which shows what it writes, if there is one."""
         self._plugin = plugin
         self._route = route
+        self._state = state
         self._verifier = verifier
         self._database = database
         self._request_schemas = route.request_schemas
         self._response_schema = route.response_schema
         self._respond = self._respond_in_transaction if route.method in WRITING else self._respond_without
+        self._takes_keys = route.method == "POST" and route.permission is not Access.PUBLIC
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         request[PLUGIN] = self._plugin
@@ -165,6 +188,11 @@ class _Endpoint:
             return await watched(self._handle(request), self._tell_blocking)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if self._takes_keys and KEY in request.headers:
+            return await answer_once(request, self._answer)
+        return await self._answer(request)
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         if self._route.prepare:
             await self._route.prepare(request)
         return await self._respond(request)
@@ -179,17 +207,56 @@ class _Endpoint:
         )
 
     async def _respond_in_transaction(self, request: web.Request) -> web.StreamResponse:
+        header: str | None = None
         try:
             async with self._database.transaction():
+                if is_conditional(request):
+                    header = await self._unmet(request)
+                if claim := request.get(CLAIM):
+                    await claim.hold()
                 answer = await self._route.handler(request)
+                if header:  # only now, as a request that fails by itself is answered as without the header
+                    raise PreconditionFailed(header)
                 if isinstance(answer, Model) and not answer._saved_in_db:  # noqa: SLF001 - no public attribute tells it
                     await self._database.insert(answer)
-                return _committable(self._response(answer))
+                response = _committable(self._response(answer))
+                if claim:
+                    await claim.keep(response)
+                return response
         except _RollbackError as rollback:
             return rollback.response
+        except Overtaken:
+            if is_conditional(request):
+                raise PreconditionFailed(header or hdrs.IF_MATCH) from None
+            raise
 
     async def _respond_without(self, request: web.Request) -> web.StreamResponse:
+        return revalidated(request, await self._shown(request))
+
+    async def _shown(self, request: web.Request) -> web.StreamResponse:
         return self._response(await self._route.handler(request))
+
+    async def _unmet(self, request: web.Request) -> str | None:
+        """The header of the request that forbids it in the state of what it writes.
+
+        That state is the one that the transaction sees from now on: it fails when others change it meanwhile.
+        """
+        await self._database.freeze()
+        return unmet(request, await self._state.tag(request, self._route) if self._state else None)
+
+    async def tag(self, request: web.Request, writing: Route) -> str | None:
+        """The entity tag of what a GET for the path of a request to ``writing`` gets; None when there is nothing."""
+        values = [request.match_info[name] for name in writing.parameters]
+        request.match_info.update(zip(self._route.parameters, values, strict=True))
+        sent = request.get(PATH, {})
+        await parse_request(request, self._request_schemas)
+        request[PATH] = {**request.get(PATH, {}), **sent}
+        try:
+            if self._route.prepare:
+                await self._route.prepare(request)
+            return entity_tag(await self._shown(request))
+        except NotFound:
+            return None
 
     def _response(self, answer: Answer) -> web.StreamResponse:
         if isinstance(answer, web.StreamResponse):
@@ -220,6 +287,9 @@ def mount(
     app: web.Application, plugin: "Plugin", routes: Sequence[Route], verifier: TokenVerifier, database: Database
 ) -> None:
     """Serve the ``routes`` of ``plugin``."""
+    endpoint = partial(_Endpoint, plugin.slug, verifier=verifier, database=database)
+    # One thing, which unlike a list is never answered in parts.
+    states = {it.shape: endpoint(it) for it in routes if it.method == "GET" and it.path.endswith("}")}
     for route in routes:
-        endpoint = _Endpoint(plugin.slug, route, verifier, database)
-        app.router.add_route(route.method, MOUNT + plugin.prefix + route.path, endpoint.__call__)
+        serve = endpoint(route, state=states.get(route.shape)).__call__
+        app.router.add_route(route.method, MOUNT + plugin.prefix + route.path, serve)

@@ -147,8 +147,8 @@ async def docs_file(request: web.Request) -> web.FileResponse:
 
 @hookimpl
 def register_models() -> Models:
-    """Which plugin owns which tables."""
-    return Models("jobbergate_server.ownership", migrations="jobbergate_server.core_migrations")
+    """Which plugin owns which tables, and the answers to requests that may be repeated."""
+    return Models("jobbergate_server.models", migrations="jobbergate_server.core_migrations")
 
 
 @hookimpl

@@ -1,1 +1,1 @@
-"""Migrations of the core's own table."""
+"""Migrations of the core's own tables."""
