@@ -100,7 +100,7 @@ def running(command: list[str], url: str, log: Path, environment: Mapping[str, s
     try:
         yield Server(url, process, log)
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # which no server takes time for, as one does for who shares out requests
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:

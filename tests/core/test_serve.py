@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 
 import pytest
 from aiohttp.test_utils import unused_port
@@ -15,6 +16,7 @@ from processes import (
     Server,
     answers,
     developing,
+    get,
     origin,
     printed,
     run,
@@ -94,6 +96,28 @@ def test_a_worker_that_is_killed_is_replaced_and_all_stop_together(dev: Server) 
         assert total(url, token) == 1
         assert server.stop() == 0
         assert server.leaves_nobody_behind()
+
+
+def test_a_server_that_is_to_stop_says_so_before_it_takes_no_more_requests(dev: Server) -> None:
+    port = unused_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ("serve", "--port", str(port), "--workers", "2")
+    with running(dev.folder, *arguments, JOBBERGATE_OIDC__ISSUER=f"{origin(dev)}/oidc") as server:
+        server.wait_for(lambda: answers(url))
+        token = printed(dev.folder, "token").strip()
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for(lambda: b'"server":"stops"' in readiness(url))
+        assert total(url, token) == 1
+        assert server.process.wait(30) == 0
+        assert server.leaves_nobody_behind()
+
+
+def readiness(url: str) -> bytes:
+    """What a server says of itself, ready or not."""
+    try:
+        return get(f"{url}/jobbergate/ready")[1]
+    except HTTPError as error:
+        return error.read()
 
 
 @pytest.mark.parametrize("delay", [0, 0.01, 0.05, 0.2])

@@ -26,7 +26,7 @@ from jobbergate_server.migrations import migrate, pending
 from jobbergate_server.observers import observing_middleware
 from jobbergate_server.openapi import DOCUMENT, encoded_document
 from jobbergate_server.plugins import PLUGINS, Plugin, Plugins, StartError
-from jobbergate_server.readiness import PROVIDER, require_database
+from jobbergate_server.readiness import PROVIDER, STOPPING, require_database
 from jobbergate_server.routing import mount
 from jobbergate_server.security import restrict
 from jobbergate_server.settings import SETTINGS, Settings
@@ -77,6 +77,7 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app[TOTALS] = Totals(database, settings.limits.total_max_age)
     app[FILES] = Files(settings.files)
     app[PROVIDER] = provider
+    app[STOPPING] = asyncio.Event()
     app[TURNS] = WeakValueDictionary()
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(restrict)

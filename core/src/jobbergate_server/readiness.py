@@ -21,6 +21,8 @@ DEADLINE = 5.0
 log = structlog.get_logger()
 
 PROVIDER: web.AppKey[Provider] = web.AppKey("provider", Provider)
+STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)
+"""Set as soon as the server was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ async def readiness(app: web.Application) -> Readiness:
         asyncio.gather(*(_check_plugin(app, contribution) for contribution in looking_after)),
     )
     needed = {**stored, "issuer": issuer, "files": files}
+    if app[STOPPING].is_set():
+        needed["server"] = "stops"
     dispensable = {plugin.slug: "left out; its reason stands in the log" for plugin in plugins.left_out}
     for contribution, state in zip(looking_after, health, strict=True):
         kind = dispensable if plugins.is_optional(contribution.plugin) else needed

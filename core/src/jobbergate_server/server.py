@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import suppress
 
 import structlog
 import uvloop
@@ -14,10 +15,13 @@ from aiohttp import web
 
 from jobbergate_server import settings
 from jobbergate_server.plugins import StartError
+from jobbergate_server.readiness import STOPPING
 
 BACKLOG = 1024
+DRAIN_SECONDS = 2.0
+"""Seconds that it goes on serving after SIGTERM, and is not ready, so that who shares out requests looks elsewhere."""
 SHUTDOWN_TIMEOUT = 25.0
-"""Seconds that requests in flight have to end when the server is asked to stop."""
+"""Seconds that requests in flight have to end after that."""
 LINGERING_TIME = 5.0
 """Seconds that are read on after an early answer, so that a client which is still sending gets it (RFC 9112, 9.6)."""
 START_FAILED = 3
@@ -53,6 +57,9 @@ def listen(config: settings.Server) -> socket.socket:
 def serve(build: Build, sock: socket.socket, workers: int = 1, announce: Announce | None = None) -> None:
     """Serve the application that ``build`` makes until SIGTERM or SIGINT; ``announce`` is awaited when it answers.
 
+    After SIGTERM it goes on for `DRAIN_SECONDS`, while `/jobbergate/ready` answers 503; after SIGINT, a person's, it
+    does not. Requests in flight end.
+
     Raises:
         StartError: The application could not start.
     """
@@ -63,9 +70,10 @@ def serve(build: Build, sock: socket.socket, workers: int = 1, announce: Announc
 
 
 async def _serve(app: web.Application, sock: socket.socket, announce: Announce | None) -> None:
-    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, asked.put_nowait, number)
     runner = web.AppRunner(app, access_log=None, lingering_time=LINGERING_TIME, shutdown_timeout=SHUTDOWN_TIMEOUT)
     try:
         await runner.setup()
@@ -76,7 +84,10 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
         await web.SockSite(runner, sock).start()
         if announce:
             await announce(app)
-        await stop.wait()
+        if await asked.get() == signal.SIGTERM:
+            app[STOPPING].set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asked.get(), DRAIN_SECONDS)  # whoever asks twice is in a hurry
     finally:
         await runner.cleanup()
 
