@@ -14,6 +14,7 @@ WORKDIR /build
 COPY pyproject.toml uv.lock ./
 COPY core/pyproject.toml core/
 COPY plugins/applications/pyproject.toml plugins/applications/
+COPY plugins/audit_log/pyproject.toml plugins/audit_log/
 COPY plugins/email_notifications/pyproject.toml plugins/email_notifications/
 COPY plugins/job_scripts/pyproject.toml plugins/job_scripts/
 COPY plugins/job_submissions/pyproject.toml plugins/job_submissions/

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from core.conftest import Site
 
 AUDIT = Path(__file__).with_name("audit.txt")
-BUNDLED = {"applications", "email-notifications", "job-scripts", "job-submissions", "prometheus", "service", "webhooks"}
+BUNDLED = {
+    "applications",
+    "audit-log",
+    "email-notifications",
+    "job-scripts",
+    "job-submissions",
+    "prometheus",
+    "service",
+    "webhooks",
+}
 COMMANDS = """
 import click
 from jobbergate_applications.models import Application

@@ -87,6 +87,7 @@ WRONG = {
     HOOK.format("register_subscriptions()", "['alpha.told']"): (
         "register_subscriptions: TypeError: ['alpha.told'] is not a PreparedQuery ({file}:5)"
     ),
+    HOOK.format("register_journal()", "5"): "register_journal: TypeError: 5 is not a Journal ({file}:5)",
     HOOK.format("register_routes()", "5"): "register_routes: TypeError: 5 is not a list of Routes ({file}:5)",
     HOOK.format("register_routes()", "[PUBLIC]"): (
         "register_routes: TypeError: <Access.PUBLIC: 'Everyone, without a token.'> is not a Route ({file}:5)"

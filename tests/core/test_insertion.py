@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jobbergate_server import Event, PreparedQuery, hookimpl
+from jobbergate_server import DATABASE, Event, Journal, PreparedQuery, hookimpl
 from jobbergate_server.plugins import Plugin
 
 if TYPE_CHECKING:
@@ -45,6 +45,16 @@ class Subscriber(Recorder):
         """The notes for the owner."""
         note = import_module("notebook.models").Note  # the fixtures are on the path while a test runs
         return PreparedQuery(note, lambda owner: note.filter(text=owner))
+
+
+class Chronicler:
+    """A plugin that notes every event together with the id of what it is about, as the kind of the note."""
+
+    @hookimpl
+    def register_journal(self) -> Journal:
+        """The notes."""
+        note = import_module("notebook.models").Note
+        return Journal(note, "kind", lambda event: {"text": f"heard of {event.data['text']}"})
 
 
 @pytest.fixture
@@ -122,3 +132,24 @@ async def test_nobody_is_asked_where_nobody_subscribes(start: Callable[..., Any]
     assert [event.data["text"] for event in recorder.told] == ["somebody@example.com", "news"]
     await returned(client, text="second", kind="letter", first="another")  # is asked about: it is not alone
     assert [event.data["text"] for event in recorder.asked] == ["second"]
+
+
+@pytest.mark.parametrize("columns", [{"kind": "letter"}, {}, {"first": "before"}], ids=["alone", "default", "second"])
+async def test_it_leaves_a_row_with_its_id_in_a_journal(start: Callable[..., Any], columns: dict[str, str]) -> None:
+    client = await start(Chronicler())
+    _, note = await returned(client, text="news", **columns)
+    assert await heard(client) == [("heard of news", str(note["id"]))]
+
+
+async def test_one_that_is_refused_leaves_nothing_in_a_journal(start: Callable[..., Any]) -> None:
+    client = await start(Chronicler())
+    _, note = await returned(client, text="news", kind="letter")
+    assert (await returned(client, text="again", kind="letter", id=str(note["id"])))[0] == 409
+    assert await heard(client) == [("heard of news", str(note["id"]))]
+
+
+async def heard(client: Client) -> list[tuple[str, str]]:
+    """The rows of the journal: what they tell of, and its id."""
+    query = "SELECT text, kind FROM notes WHERE text LIKE 'heard of%'"
+    rows = await client.app[DATABASE].client.execute_query_dict(query)
+    return [(row["text"], row["kind"]) for row in rows]

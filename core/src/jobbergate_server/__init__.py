@@ -8,7 +8,7 @@ from importlib.metadata import version
 __version__ = version("jobbergate-server")
 
 from jobbergate_server import fields
-from jobbergate_server.auth.identity import EMAIL_LENGTH
+from jobbergate_server.auth.identity import CLIENT_ID_LENGTH, EMAIL_LENGTH, caller
 from jobbergate_server.contributions import EVENTS
 from jobbergate_server.database import DATABASE, delete_row, emit, find, now, transaction
 from jobbergate_server.errors import (
@@ -27,6 +27,7 @@ from jobbergate_server.events import Event, EventType
 from jobbergate_server.fields import Schema
 from jobbergate_server.files import FILES, FileField, Files
 from jobbergate_server.hookspecs import Models, PluginContext, Statistics, hookimpl
+from jobbergate_server.journal import Journal
 from jobbergate_server.pagination import ListParameters, ListQuery
 from jobbergate_server.paths import confined_path
 from jobbergate_server.permissions import (
@@ -48,6 +49,7 @@ from jobbergate_server.uploads import File, Upload
 __all__ = [
     "AUTHENTICATED",
     "BODY",
+    "CLIENT_ID_LENGTH",
     "DATABASE",
     "EMAIL_LENGTH",
     "EVENTS",
@@ -70,6 +72,7 @@ __all__ = [
     "Forbidden",
     "HandledRequest",
     "InvalidRequest",
+    "Journal",
     "ListParameters",
     "ListQuery",
     "Models",
@@ -86,6 +89,7 @@ __all__ = [
     "Unprocessable",
     "Upload",
     "__version__",
+    "caller",
     "confined_path",
     "delete_row",
     "emit",

@@ -139,6 +139,7 @@ async def _tell_plugins(dispatcher: Dispatcher, app: web.Application) -> AsyncIt
     app[DATABASE].record = dispatcher.record
     app[DATABASE].publish = dispatcher.publish
     app[DATABASE].subscriptions = dispatcher.subscriptions
+    app[DATABASE].journals = dispatcher.journals
     yield
     await dispatcher.close()
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from jobbergate_server.clashes import clashes, unknown_permissions
 from jobbergate_server.events import EventType
 from jobbergate_server.hookspecs import Models, PluginContext
+from jobbergate_server.journal import Journal
 from jobbergate_server.permissions import Permission
 from jobbergate_server.plugins import Plugin, Plugins, StartError, State
 from jobbergate_server.routing import Route
@@ -32,6 +33,7 @@ class Contribution:
     permissions: list[Permission] = field(default_factory=list)
     events: list[EventType] = field(default_factory=list)
     subscriptions: PreparedQuery[Any] | None = None
+    journal: Journal | None = None
     routes: list[Route] = field(default_factory=list)
     commands: list[click.Command] = field(default_factory=list)
 
@@ -59,7 +61,8 @@ def collect(plugins: Plugins, settings: Settings) -> list[Contribution]:
         contribution.models = plugins.call(plugin, "register_models", _models)
         contribution.permissions = plugins.call(plugin, "register_permissions", _all(Permission)) or []
         contribution.events = plugins.call(plugin, "register_events", _all(EventType)) or []
-        contribution.subscriptions = plugins.call(plugin, "register_subscriptions", _prepared_query)
+        contribution.subscriptions = plugins.call(plugin, "register_subscriptions", _instance(PreparedQuery))
+        contribution.journal = plugins.call(plugin, "register_journal", _instance(Journal))
         contribution.routes = plugins.call(plugin, "register_routes", _all(Route), context=context) or []
         contribution.commands = plugins.call(plugin, "register_commands", _all(click.Command), context=context) or []
     plugins.refuse_failures()
@@ -134,10 +137,13 @@ def _models(models: object) -> Models:
     return models
 
 
-def _prepared_query(query: object) -> PreparedQuery[Any]:
-    if not isinstance(query, PreparedQuery):
-        raise TypeError(f"{query!r} is not a PreparedQuery")
-    return query
+def _instance(kind: type[Item]) -> Callable[[object], Item]:
+    def accept(item: object) -> Item:
+        if not isinstance(item, kind):
+            raise TypeError(f"{item!r} is not a {kind.__name__}")
+        return item
+
+    return accept
 
 
 def _all(kind: type[Item]) -> Callable[[object], list[Item]]:

@@ -27,6 +27,8 @@ from jobbergate_server.statements import PreparedQuery, Row, Statement
 if TYPE_CHECKING:
     from tortoise.fields.relational import ForeignKeyFieldInstance
 
+    from jobbergate_server.journal import Journal
+
 FINDERS = 1_000
 """How many kinds of rows `find` keeps the SQL for."""
 SQLITE_TIMEOUT = 5000
@@ -108,6 +110,8 @@ class Database:
         """What each event of a transaction is handed to inside of it, before it is committed."""
         self.publish: Callable[[Iterable[Event]], object] = list
         """What the events of a transaction are handed to when it is committed."""
+        self.journals: Callable[[], Sequence[Journal]] = tuple
+        """The tables in which every event leaves a row."""
         self.subscriptions: Callable[[], Sequence[PreparedQuery[Any]] | None] = tuple
         """The queries, by the owner of what an event is about, that find nothing when nothing is to be recorded.
 
@@ -193,8 +197,11 @@ class Database:
             LookupError: There is no transaction.
         """
         transaction = _transaction.get()
-        subscriptions = self._subscriptions(_made(transaction.events))
-        if subscriptions is not None and await insert_alone(self.client, row, subscriptions):
+        events = list(_made(transaction.events))
+        subscriptions = self._subscriptions(events)
+        client = self.client
+        entries = [journal.entry(client, event) for journal in self.journals() for event in events]
+        if subscriptions is not None and await insert_alone(client, row, subscriptions, entries):
             transaction.is_recorded = True
         else:
             await row.save()
@@ -214,6 +221,9 @@ class Database:
             events.append(event)
             if self.record is not None and not transaction.is_recorded:
                 await self.record(event)
+        if not transaction.is_recorded:
+            for journal in self.journals():
+                await journal.write(self.client, events)
         return events
 
     def statistics(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ import structlog
 from jobbergate_server.contributions import Contribution, active
 from jobbergate_server.database import Database
 from jobbergate_server.events import Event
+from jobbergate_server.journal import Journal
 from jobbergate_server.plugins import Plugins
 from jobbergate_server.statements import PreparedQuery
 
@@ -34,6 +35,7 @@ class Dispatcher:
         self._database = database
         contributions = list(contributions)
         self._recorders = [it for it in contributions if plugins.implements(it.plugin, "before_commit")]
+        self._journals = [it for it in contributions if it.journal is not None]
         self._listeners = [
             (it, asyncio.Semaphore(AT_ONCE)) for it in contributions if plugins.implements(it.plugin, "on_event")
         ]
@@ -53,6 +55,10 @@ class Dispatcher:
         """The queries that find nothing when no plugin has anything to write down; None where one cannot say so."""
         queries = [it.subscriptions for it in active(self._recorders)]
         return None if None in queries else cast("list[PreparedQuery[Any]]", queries)
+
+    def journals(self) -> list[Journal]:
+        """The tables in which every event leaves a row."""
+        return [it.journal for it in active(self._journals) if it.journal]
 
     def publish(self, events: Iterable[Event]) -> None:
         """Let every plugin react to every event; what it has to wait for goes on in a task of its own."""

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from jobbergate_server.events import Event, EventType
 from jobbergate_server.files import Files
+from jobbergate_server.journal import Journal
 from jobbergate_server.permissions import Permission
 from jobbergate_server.routing import HandledRequest, Route
 from jobbergate_server.settings import Section
@@ -120,6 +121,14 @@ def register_subscriptions() -> PreparedQuery[Any]:  # type: ignore[empty-body]
 
     A change whose owner has none may be committed without asking `before_commit`. Where a plugin implements that hook
     and not this one, it is asked about every change, and all of them take longer.
+    """
+
+
+@hookspec
+def register_journal() -> Journal:  # type: ignore[empty-body]
+    """A table of the plugin in which every event leaves a row, in the transaction that has caused it.
+
+    It takes less time than `before_commit`, and `caller` tells in it whose request it is.
     """
 
 

@@ -34,6 +34,7 @@ MADE = "<!-- Written by `make reference`; what it says stands in the code. -->"
 CONSTANTS: Mapping[str, str] = {
     "AUTHENTICATED": "The `permission` of a route that asks for a valid token and for nothing more.",
     "BODY": "`request[BODY]`: the JSON body, as the schema of `json_schema` has loaded it.",
+    "CLIENT_ID_LENGTH": "Characters that a client id may have, as the length of a column.",
     "DATABASE": "`request.app[DATABASE]`: the database.",
     "EMAIL_LENGTH": "Characters that an e-mail address may have, as the length of a column.",
     "EVENTS": "`request.app[EVENTS]`: the kinds of events that the plugins have registered, by name.",

@@ -11,7 +11,7 @@ import structlog
 from aiohttp import hdrs, web
 from tortoise import Model
 
-from jobbergate_server.auth.identity import Identity, InvalidToken
+from jobbergate_server.auth.identity import Identity, InvalidToken, set_caller
 from jobbergate_server.auth.tokens import TokenVerifier
 from jobbergate_server.blocking import watched
 from jobbergate_server.database import Database
@@ -182,6 +182,7 @@ class _Endpoint:
         if permission is not Access.PUBLIC:
             request[IDENTITY] = await _authenticate(request, self._verifier)
             require_permission(request[IDENTITY], permission)
+        set_caller(request.get(IDENTITY))
         if self._request_schemas:
             await parse_request(request, self._request_schemas)
         with self._database.bound():

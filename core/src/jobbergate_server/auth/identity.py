@@ -1,6 +1,7 @@
 """Who a verified token speaks for, and what it permits."""
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,6 +20,9 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 class InvalidToken(Exception):
     """A token that this server does not accept; the text is a reason for the log and holds nothing of the token."""
+
+
+_caller: ContextVar["Identity | None"] = ContextVar("caller", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +51,18 @@ class Identity:
         )
 
 
+def caller() -> Identity | None:
+    """Who has sent the request that the current task serves; None outside of one, and where no token is asked for."""
+    return _caller.get()
+
+
+def set_caller(identity: Identity | None) -> None:
+    """Let `caller` answer ``identity`` in the current task from now on."""
+    _caller.set(identity)
+
+
 def _subject(claim: object) -> str:
-    if not isinstance(claim, str) or not claim:
+    if not isinstance(claim, str) or not claim or not is_storable(claim):
         raise InvalidToken("sub is not a text with something in it")
     return claim
 
