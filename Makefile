@@ -1,13 +1,13 @@
 # Every target sets up what it needs: python3 (3.11 or newer) with its venv module is enough.
 .DELETE_ON_ERROR:
-.PHONY: help run test bench lint config reference docs
+.PHONY: help run test bench drills lint config reference docs
 
 PYTHON = python3
 ARGS =
 VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
-CODE = benchmarks core plugins examples tests typings
+CODE = benchmarks core drills plugins examples tests typings
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ test: $(INSTALLED) ## Run every test, on SQLite and on PostgreSQL
 
 bench: $(INSTALLED) ## Measure the speed of the server beside others (needs wrk)
 	PYTHONPATH=tests/support $(BIN)/python -m benchmarks $(ARGS)
+
+drills: $(INSTALLED) ## Break things, and see what becomes of the server
+	$(BIN)/python -m drills $(ARGS)
 
 lint: $(INSTALLED) ## Check style, format and types
 	$(BIN)/ruff check

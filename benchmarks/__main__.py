@@ -96,16 +96,16 @@ def prepared(options: Options, *, sqlite: bool) -> Iterator[tuple[Run, Machine]]
     """A run whose databases are filled."""
     with tempfile.TemporaryDirectory(prefix="jobbergate-bench-") as name, cluster() as postgres:
         folder = Path(name)
-        with provider(folder / "issuer") as issuer:
+        with provider(folder / "issuer") as provided:
             tokens = {
-                agent: issuer.token(
+                agent: provided.issuer.token(
                     email=contents.OWNER, client_id=contents.CLUSTER if agent else None, permissions=PERMISSIONS
                 )
                 for agent in (False, True)
             }
             place = Place(
                 folder,
-                issuer.url,
+                provided.issuer.url,
                 f"file:///{folder}/files",
                 {rows: postgres.database(f"jobbergate_bench_{rows}") for rows in options.rows},
                 {rows: f"sqlite:///{folder}/{rows}.db" for rows in options.rows},

@@ -65,8 +65,8 @@ class Server:
         except OSError as error:
             raise ServerError(f"{path}: {error}\n{self._printed()}") from None
 
-    def wait_for(self, path: str) -> None:
-        """Wait until it gives a good answer at ``path``.
+    def wait_for(self, path: str, *, pause: float = POLL) -> None:
+        """Wait until it gives a good answer at ``path``, for which it is asked every ``pause`` seconds.
 
         Raises:
             ServerError: It ends, or never does.
@@ -78,7 +78,26 @@ class Server:
                 return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise ServerError(f"a server did not start:\n{self._printed()}")
-            time.sleep(POLL)
+            time.sleep(pause)
+
+    def kill(self) -> None:
+        """End its first process as `kill -9` does."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        """Ask it to end as `kill` does; its exit status.
+
+        Raises:
+            TimeoutExpired: It goes on.
+        """
+        self._process.terminate()
+        return self._process.wait(PATIENCE)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its first process is there."""
+        return self._process.poll() is None
 
     def _printed(self) -> str:
         return self._log.read_text()[-PRINTED:]
@@ -110,11 +129,15 @@ def running(command: list[str], url: str, log: Path, environment: Mapping[str, s
 
 def tree(pid: int) -> list[int]:
     """The process and all that come from it, as far as they live."""
-    found = [pid]
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+    return [pid, *(found for child in children(pid) for found in tree(child))]
+
+
+def children(pid: int) -> list[int]:
+    """The processes that the process has started, as far as they live."""
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
-            for child in children.read_text().split():
-                found += tree(int(child))
+            found += map(int, file.read_text().split())
     return found
 
 

@@ -14,31 +14,55 @@ DISCOVERY = "/.well-known/openid-configuration"
 KEYS = "/keys"
 
 
+class Provider:
+    """An issuer whose key can be replaced; ``fetches`` says how often its keys were fetched."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder = folder
+        self._keys = 0
+        self.fetches = 0
+        self.issuer = self._next(url)
+
+    def rotate(self) -> None:
+        """Sign with a new key from now on, and publish no other."""
+        self.issuer = self._next(self.issuer.url)
+
+    def document(self, path: str) -> bytes:
+        """What it answers at ``path``; nothing where it has nothing."""
+        if path == DISCOVERY:
+            return orjson.dumps({"issuer": self.issuer.url, "jwks_uri": self.issuer.url + KEYS})
+        if path == KEYS:
+            self.fetches += 1
+            return orjson.dumps(self.issuer.public_keys())
+        return b""
+
+    def _next(self, url: str) -> Issuer:
+        self._keys += 1
+        return Issuer.open(self._folder / str(self._keys), url)
+
+
 @contextmanager
-def provider(folder: Path) -> Iterator[Issuer]:
-    """An issuer that keeps its key in ``folder``, and whose discovery and keys are served on loopback."""
-    documents: dict[str, bytes] = {}
+def provider(folder: Path) -> Iterator[Provider]:
+    """A provider that keeps its keys in ``folder``, and whose discovery and keys are served on loopback."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            document = documents.get(self.path)
+            document = it.document(self.path)
             self.send_response(200 if document else 404)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(document or b"")))
+            self.send_header("Content-Length", str(len(document)))
             self.end_headers()
-            self.wfile.write(document or b"")
+            self.wfile.write(document)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the interface
             """Say nothing: the output is the table."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        issuer = Issuer.open(folder, f"http://127.0.0.1:{server.server_port}")
-        documents[DISCOVERY] = orjson.dumps({"issuer": issuer.url, "jwks_uri": issuer.url + KEYS})
-        documents[KEYS] = orjson.dumps(issuer.public_keys())
+        it = Provider(folder, f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield issuer
+            yield it
         finally:
             server.shutdown()
             thread.join()

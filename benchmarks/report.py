@@ -20,7 +20,7 @@ HEAD = (
     "PostgreSQL CPU ms",
     "Memory MiB",
 )
-LEFT = {"Scenario", "Server", "Bar", "Verdict"}
+LEFT = {"Scenario", "Server", "Bar", "Verdict", "Drill", "Promise"}
 
 PAGE = """\
 # Benchmarks

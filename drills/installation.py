@@ -1,0 +1,108 @@
+"""Where drills take place: an installation of the server, with a database and a file store of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.data import create_database, drop_database, migrate
+from benchmarks.postgres import Cluster
+from benchmarks.processes import Server, running
+from benchmarks.provider import Provider
+from benchmarks.servers import COMMAND, READY, free_port
+from drills.client import Client
+
+OWNER = "owner@example.com"
+RESOURCES = ("applications", "job-scripts", "job-submissions")
+PERMISSIONS = [f"jobbergate:{resource}:{what}" for resource in RESOURCES for what in ("view", "edit")]
+PAUSE = 0.02
+"""Seconds between two questions whether a server is ready; more of them would slow its start down."""
+
+
+class Installation:
+    """A database, a file store, and the servers that share them; ``variables`` are settings of all of them."""
+
+    def __init__(self, folder: Path, provider: Provider, database: str, variables: Mapping[str, str]) -> None:
+        folder.mkdir(exist_ok=True)
+        self.database = database
+        self.files = folder / "files"
+        self.provider = provider
+        self._folder = folder
+        self._variables = variables
+        self._port = free_port()
+        self._starts = 0
+
+    @property
+    def url(self) -> str:
+        """Where its server is."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def client(self, *, client_id: str | None = None, reconnects: bool = False, url: str | None = None) -> Client:
+        """The owner of everything, or the agent of ``client_id``."""
+        email = OWNER if client_id is None else None
+        token = self.provider.issuer.token(email=email, client_id=client_id, permissions=PERMISSIONS)
+        return Client(url or self.url, token, reconnects=reconnects)
+
+    def start(self, port: int | None = None, **variables: str) -> AbstractContextManager[Server]:
+        """A server that has just been started, on the port of the installation or on another one."""
+        self._starts += 1
+        port = port or self._port
+        environment = {
+            "JOBBERGATE_DATABASE__URL": self.database,
+            "JOBBERGATE_FILES__URL": f"file:///{self.files}",
+            "JOBBERGATE_OIDC__ISSUER": self.provider.issuer.url,
+            "JOBBERGATE_SERVER__PORT": str(port),
+            "JOBBERGATE_LOG__LEVEL": "WARNING",
+            **self._variables,
+            **variables,
+        }
+        log = self._folder / f"server-{self._starts}.log"
+        return running([COMMAND, "serve"], f"http://127.0.0.1:{port}", log, environment)
+
+    @asynccontextmanager
+    async def serving(self, port: int | None = None, **variables: str) -> AsyncIterator[Server]:
+        """A server that is ready; it is stopped in the end."""
+        with self.start(port, **variables) as server:
+            await ready(server)
+            yield server
+            await asyncio.to_thread(server.stop)
+
+
+async def ready(server: Server) -> None:
+    """Wait until the server is ready.
+
+    Raises:
+        ServerError: It ends, or never is.
+    """
+    await asyncio.to_thread(server.wait_for, READY, pause=PAUSE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all drills of a run share."""
+
+    folder: Path
+    postgres: Cluster
+    provider: Provider
+
+    @asynccontextmanager
+    async def installation(
+        self, name: str, variables: Mapping[str, str] = {}, *, sqlite: bool = False, is_migrated: bool = True
+    ) -> AsyncIterator[Installation]:
+        """An installation of that name, with an empty database on PostgreSQL or in a file, which is removed again."""
+        folder = self.folder / name
+        if sqlite:
+            folder.mkdir()
+            url = f"sqlite:///{folder}/jobbergate.db"
+        else:
+            database = f"jobbergate_drill_{name}"
+            url = self.postgres.database(database)
+            await create_database(self.postgres.url, database)
+        try:
+            if is_migrated:
+                await asyncio.to_thread(migrate, COMMAND, url, "")
+            yield Installation(folder, self.provider, url, variables)
+        finally:
+            if not sqlite:
+                await drop_database(self.postgres.url, database)

@@ -1,0 +1,84 @@
+"""A hundred thousand requests of all kinds: the server holds no more memory at the end than half way."""
+
+import asyncio
+from collections.abc import Sequence
+from statistics import median
+
+from drills.client import NOT_FOUND, Answer, Client
+from drills.drill import Drill, Figure, tell
+from drills.installation import Run
+from drills.uploads import SCRIPTS, script_form
+
+CLIENTS = 10
+TURNS = 10
+"""How often each client does in a round what is ten requests."""
+MARKS = 50
+"""How many different files are uploaded: the server remembers small files, up to a limit."""
+MOST = 5
+"""By how many percent memory may grow in the second half."""
+PARTS = 5
+NOT_VALID = 422
+TOLD = 10
+
+
+async def run(run: Run, rounds: int) -> list[Figure]:
+    """Read the memory after each round."""
+    held: list[float] = []
+    surprises: list[Answer] = []
+    async with (
+        run.installation("memory") as installation,
+        installation.serving() as server,
+        installation.client() as client,
+    ):
+        for _ in range(rounds):
+            await asyncio.gather(*(work(client, number, surprises) for number in range(CLIENTS)))
+            held.append(server.memory())
+    for surprise in surprises[:TOLD]:
+        tell(f"  {surprise}")
+    return [
+        Figure("requests", rounds * CLIENTS * TURNS * 10, rounds, at_least=True),
+        Figure("answers that are not as expected", len(surprises)),
+        Figure("growth of its memory in the second half", growth(held), MOST, "%"),
+    ]
+
+
+async def work(client: Client, number: int, surprises: list[Answer]) -> None:
+    """Add, upload, read, change and delete job scripts, and ask for what is not there or not valid."""
+
+    async def expect(status: int, method: str, path: str, **options: object) -> Answer:
+        answer = await client.ask(method, path, **options)
+        if answer.status != status:
+            surprises.append(answer)
+        return answer
+
+    for turn in range(TURNS):
+        mark = f"{(number * TURNS + turn) % MARKS}"
+        added = await expect(201, "POST", SCRIPTS, json={"job_script_name": f"Flow {mark}"})
+        if not added.is_good:
+            continue
+        script = f"{SCRIPTS}/{added.json['id']}"
+        await expect(200, "POST", f"{script}/upload", data=script_form(mark))
+        await expect(200, "GET", script)
+        await expect(200, "PUT", script, json={"job_script_description": mark})
+        await expect(200, "GET", SCRIPTS, params={"start": 0, "limit": 50})
+        await expect(200, "GET", SCRIPTS, params={"search": mark, "sort_field": "job_script_name"})
+        await expect(NOT_FOUND, "GET", f"{SCRIPTS}/{10**9}")
+        await expect(NOT_VALID, "POST", SCRIPTS, json={"job_script_name": 1})
+        await expect(200, "GET", f"{script}/download")
+        await expect(204, "DELETE", script)
+
+
+def growth(held: Sequence[float]) -> float:
+    """By how many percent the memory at the end is more than half way, as medians of a few rounds."""
+    half = held[len(held) // 2 :]
+    some = max(1, len(half) // PARTS)
+    return (median(half[-some:]) / median(half[:some]) - 1) * 100
+
+
+DRILL = Drill(
+    "memory",
+    "{rounds} times 1,000 requests that add, upload, read, list, search, change, download and delete, or are answered "
+    "404 and 422.",
+    run,
+    rounds=100,
+)

@@ -1,0 +1,31 @@
+"""What clients upload: files with a mark in them by which they are known again."""
+
+from aiohttp import FormData
+
+from benchmarks.data import APPLICATION_FILES
+
+APPLICATIONS = "/jobbergate/applications"
+SCRIPTS = "/jobbergate/job-scripts"
+SUBMISSIONS = "/jobbergate/job-submissions"
+PLAIN = "text/plain"
+
+
+def application_form(mark: str, addition: str = "") -> FormData:
+    """All files of an application, with an ``addition`` to each template."""
+    form = FormData()
+    for kind, name, text in APPLICATION_FILES:
+        content = f"{text}# {mark}\n{addition if kind == 'template' else ''}".encode()
+        form.add_field("upload_files", content, filename=name, content_type=PLAIN)
+    return form
+
+
+def script_text(mark: str) -> str:
+    """A job script."""
+    return f"#!/bin/bash\n#SBATCH --ntasks=4\n# {mark}\nsrun solver\n"
+
+
+def script_form(mark: str) -> FormData:
+    """The file of a job script."""
+    form = FormData()
+    form.add_field("job_script_file", script_text(mark).encode(), filename="job.sh", content_type=PLAIN)
+    return form
