@@ -29,6 +29,7 @@ WALL = "Limit exceeded: it takes longer than 5 s."
 MEMORY = "Limit exceeded: it needs more than 256 MiB of memory."
 OUTPUT = "Limit exceeded: the output is larger than 2 MiB."
 DEEP = "Limit exceeded: it is nested too deeply."
+SLOW = "{% for a in range(9999) %}{% for b in range(999) %}{% endfor %}{% endfor %}"
 BURN = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 
 
@@ -267,6 +268,27 @@ async def test_a_process_that_is_killed_in_the_middle_of_a_job_is_replaced(sandb
     os.kill(pid, signal.SIGKILL)
     assert await job == MEMORY
     assert pid not in children()
+
+
+async def test_a_job_ends_well_when_a_service_manager_tells_all_processes_to_stop(sandbox: Sandbox) -> None:
+    (pid,) = children()
+    job = asyncio.create_task(rendered(sandbox, f"{SLOW}done"))
+    await until_busy(pid)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(pid, number)
+    assert await job == "done"
+    assert children() == [pid]
+
+
+async def test_a_process_that_is_told_to_stop_while_it_starts_is_replaced() -> None:
+    pool = Sandbox(1)
+    job = asyncio.create_task(rendered(pool, "x"))
+    await until(lambda: bool(children()))
+    (pid,) = children()
+    os.kill(pid, signal.SIGTERM)
+    assert await job == "x"
+    assert pid not in children()
+    await pool.close()
 
 
 async def test_a_process_that_has_ended_is_replaced_before_the_next_job(sandbox: Sandbox) -> None:

@@ -112,9 +112,15 @@ class Sandbox:
     async def _add(self) -> None:
         """A new process, which has loaded what it needs."""
         process = await _Worker.start()
-        await process.ask(_request("check", {"files": []}))
-        self._processes.add(process)
-        await self._give_back(process)
+        try:
+            await process.ask(_request("check", {"files": []}))
+        except Unprocessable:
+            if not process.was_told_to_stop:
+                raise
+            await self._add()
+        else:
+            self._processes.add(process)
+            await self._give_back(process)
 
 
 def _request(operation: str, arguments: dict[str, object]) -> bytes:
@@ -143,6 +149,11 @@ class _Worker:
     def is_running(self) -> bool:
         """Whether the process is there."""
         return self._process.returncode is None
+
+    @property
+    def was_told_to_stop(self) -> bool:
+        """Whether it has ended because all processes of the service were told to, before it came to ignore that."""
+        return self._process.returncode in {-signal.SIGTERM, -signal.SIGINT}
 
     async def ask(self, request: bytes) -> dict[str, Any]:
         """The answer; when there is none, the process is ended.

@@ -255,6 +255,9 @@ def messages(stream: BinaryIO) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Answer requests, each within its own limit of CPU time."""
+    # Service managers and terminals tell the server's children to stop as well, while it still waits for what they do.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
