@@ -14,14 +14,17 @@ import uvloop
 from aiohttp import web
 
 from jobbergate_server import settings
+from jobbergate_server.inflight import InFlight
 from jobbergate_server.plugins import StartError
 from jobbergate_server.readiness import STOPPING
 
 BACKLOG = 1024
 DRAIN_SECONDS = 2.0
 """Seconds that it goes on serving after SIGTERM, and is not ready, so that who shares out requests looks elsewhere."""
-SHUTDOWN_TIMEOUT = 25.0
+END_TIMEOUT = 18.0
 """Seconds that requests in flight have to end after that."""
+SHUTDOWN_TIMEOUT = 4.0
+"""Seconds that their answers then have to be sent, and as many again those that have not ended to be given up."""
 LINGERING_TIME = 5.0
 """Seconds that are read on after an early answer, so that a client which is still sending gets it (RFC 9112, 9.6)."""
 START_FAILED = 3
@@ -74,6 +77,8 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
     asked: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.put_nowait, number)
+    requests = InFlight()
+    requests.count(app)
     runner = web.AppRunner(app, access_log=None, lingering_time=LINGERING_TIME, shutdown_timeout=SHUTDOWN_TIMEOUT)
     try:
         await runner.setup()
@@ -88,6 +93,9 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
             app[STOPPING].set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(asked.get(), DRAIN_SECONDS)  # whoever asks twice is in a hurry
+        for site in list(runner.sites):
+            await site.stop()
+        await requests.end(END_TIMEOUT)
     finally:
         await runner.cleanup()
 

@@ -1,0 +1,53 @@
+"""The requests that are being answered, which a server waits for before it ends.
+
+aiohttp's own shutdown waits for handlers, but drops from its beginning whatever clients are still sending: the handler
+of an upload that is under way would wait for the rest of it in vain.
+"""
+
+import asyncio
+
+from aiohttp import web
+
+from jobbergate_server.errors import Handler
+
+
+class InFlight:
+    """The requests in flight of one application."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._is_ending = False
+        self._ended = asyncio.Event()
+
+    def count(self, app: web.Application) -> None:
+        """Count the requests of ``app``, which has not started yet."""
+        app.middlewares.insert(0, self._middleware)
+        app.on_response_prepare.append(self._close)
+
+    async def end(self, seconds: float) -> None:
+        """Wait until all are answered, or for so many seconds; from now on a connection ends with its answer."""
+        self._is_ending = True
+        self._tell()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ended.wait()
+        except TimeoutError:
+            return
+
+    @web.middleware
+    async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._number += 1
+        try:
+            return await handler(request)
+        finally:
+            self._number -= 1
+            self._tell()
+
+    async def _close(self, _: web.Request, response: web.StreamResponse) -> None:
+        if self._is_ending:
+            response.force_close()
+            response.headers["Connection"] = "close"  # aiohttp has written its own headers before
+
+    def _tell(self) -> None:
+        if self._is_ending and not self._number:
+            self._ended.set()

@@ -1,0 +1,103 @@
+"""What becomes of requests that are under way when the server is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import Request
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from processes import PATIENCE, developing, fetch, origin, printed
+
+from jobbergate_server.inflight import InFlight
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCRIPTS = "/jobbergate/job-scripts"
+BOUNDARY = "boundary"
+HEAD = (
+    f"--{BOUNDARY}\r\n"
+    'Content-Disposition: form-data; name="job_script_file"; filename="job.sh"\r\n'
+    "Content-Type: text/plain\r\n\r\n"
+)
+BODY = f"{HEAD}#!/bin/sh\nhostname\n\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def sent(connection: socket.socket, method: str, path: str, token: str, *headers: str) -> None:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}", *headers]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+
+
+def received(connection: socket.socket, end: bytes) -> bytes:
+    found = b""
+    while end not in found:
+        part = connection.recv(2**16)
+        assert part, found
+        found += part
+    return found
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_an_upload_that_is_under_way_ends_well_and_the_server_then(tmp_path: Path, whole_group: bool) -> None:  # noqa: FBT001 - a parameter of pytest
+    with developing(tmp_path, "--no-samples") as server:
+        url, token = origin(server), printed(tmp_path, "token").strip()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = Request(url + SCRIPTS, json.dumps({"job_script_name": "a"}).encode(), headers)  # noqa: S310 - a URL of this test
+        with fetch(request, timeout=PATIENCE):
+            pass
+        address = (urlsplit(url).hostname, urlsplit(url).port)
+        with socket.create_connection(address, PATIENCE) as connection:
+            form = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
+            size = f"Content-Length: {len(BODY)}"
+            sent(connection, "POST", f"{SCRIPTS}/1/upload", token, form, size, "Expect: 100-continue")
+            assert received(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+            connection.sendall(BODY[:100])
+            if whole_group:
+                os.killpg(server.process.pid, signal.SIGTERM)
+            else:
+                server.process.send_signal(signal.SIGTERM)
+            server.wait_for(lambda: not listens(address))
+            connection.sendall(BODY[100:])
+            answer = received(connection, b"}")
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"\r\nconnection: close\r\n" in answer.lower()
+        assert server.process.wait(PATIENCE) == 0
+        assert server.leaves_nobody_behind()
+
+
+def listens(address: tuple[str | None, int | None]) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(address, PATIENCE):
+        return True
+    return False
+
+
+async def test_a_request_that_does_not_end_is_given_up_after_a_time() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def handler(_: web.Request) -> web.Response:
+        begun.set()
+        await ended.wait()
+        return web.Response()
+
+    app, requests = web.Application(), InFlight()
+    app.router.add_get("/", handler)
+    requests.count(app)
+    async with TestServer(app) as server, ClientSession() as client:
+        answer = asyncio.create_task(client.get(server.make_url("/")))
+        await begun.wait()
+        await requests.end(0.01)
+        assert not answer.done()
+        ended.set()
+        await requests.end(PATIENCE)
+        async with await answer as response:
+            assert response.status == 200
+            assert response.headers["Connection"] == "close"
