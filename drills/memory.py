@@ -63,7 +63,7 @@ async def work(client: Client, number: int, surprises: list[Answer]) -> None:
         await expect(200, "GET", SCRIPTS, params={"start": 0, "limit": 50})
         await expect(200, "GET", SCRIPTS, params={"search": mark, "sort_field": "job_script_name"})
         await expect(NOT_FOUND, "GET", f"{SCRIPTS}/{10**9}")
-        await expect(NOT_VALID, "POST", SCRIPTS, json={"job_script_name": 1})
+        await expect(NOT_VALID, "POST", SCRIPTS, json={})
         await expect(200, "GET", f"{script}/download")
         await expect(204, "DELETE", script)
 
