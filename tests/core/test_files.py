@@ -147,6 +147,27 @@ async def test_removing_touches_nothing_that_is_not_a_file_of_the_store(tmp_path
     assert all(path.exists() for path in strangers)
 
 
+async def test_what_a_killed_process_has_left_half_written_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    files = opened(f"file:///{folder}")
+    used = await files.put(b"used")
+    old, young = (folder / used[:2] / f"{used}#{number}" for number in (1, 2))
+    strangers = [folder / "00" / f"{used}#1", folder / "ab" / "abc#1"]
+    for path in (old, young, *strangers):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"us")
+        if path != young:
+            make_old(path)
+
+    async def using() -> set[str]:
+        return {used}
+
+    assert await files.prune(using) == [old.name]
+    assert not old.exists()
+    assert all(path.exists() for path in (young, *strangers))
+    assert await opened(f"file:///{folder}").get(used) == b"used"
+
+
 async def test_small_files_that_were_used_last_are_kept_in_memory(tmp_path: Path) -> None:
     files = opened(f"file:///{tmp_path}/store")
     fitting = CACHED_TOTAL // CACHED_FILE

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -119,7 +120,10 @@ class Files:
         return {digest: fetched[digest] if content is None else content for digest, content in known.items()}
 
     async def prune(self, used: Callable[[], Awaitable[set[str]]], grace: timedelta = GRACE) -> list[str]:
-        """Remove the objects that are older than ``grace`` and not among the ``used`` digests, and name them."""
+        """Remove the objects that are older than ``grace`` and not among the ``used`` digests, and name them.
+
+        So is what a process that was killed has left half written in a directory; nothing ever reads it.
+        """
         limit = datetime.now(UTC) - grace
         old = await self._run(_older, limit)
         removed = []
@@ -129,7 +133,7 @@ class Files:
             if found["last_modified"] <= limit:
                 await self._run(obstore.delete, _key(digest))
                 removed.append(digest)
-        return removed
+        return [*removed, *await self._run(_remove_unfinished, limit)]
 
     async def ping(self) -> None:
         """Write an empty object; the same each time, so that two who do it at once do not disturb each other.
@@ -206,6 +210,19 @@ def _older(store: ObjectStore, limit: datetime) -> set[str]:
     items = (item for page in obstore.list(store) for item in page)
     found = {item["path"].rpartition("/")[2] for item in items if item["last_modified"] <= limit}
     return {digest for digest in found if len(digest) == DIGEST_LENGTH}
+
+
+def _remove_unfinished(store: ObjectStore, limit: datetime) -> list[str]:
+    """Remove the files that obstore has begun before ``limit`` and not renamed, as it does when one is complete."""
+    removed = []
+    if isinstance(store, LocalStore) and store.prefix is not None:
+        for file in sorted(Path(store.prefix).glob("??/*#*")):
+            digest = file.name.partition("#")[0]
+            is_ours = len(digest) == DIGEST_LENGTH and file.parent.name == digest[:2]
+            if is_ours and file.stat().st_mtime <= limit.timestamp():
+                file.unlink()
+                removed.append(file.name)
+    return removed
 
 
 def _open(url: str) -> ObjectStore:
