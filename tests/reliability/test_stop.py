@@ -9,18 +9,17 @@ import signal
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from urllib.request import Request
 
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer
-from processes import PATIENCE, developing, fetch, origin, printed
+from aiohttp.test_utils import TestServer, unused_port
+from processes import PATIENCE, Server, answers, developing, fetch, origin, printed, running
 
 from jobbergate_server.inflight import InFlight
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 SCRIPTS = "/jobbergate/job-scripts"
 BOUNDARY = "boundary"
@@ -46,19 +45,31 @@ def received(connection: socket.socket, end: bytes) -> bytes:
     return found
 
 
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A development server, which is the provider of the servers in its folder."""
+    with developing(tmp_path_factory.mktemp("dev"), "--no-samples") as server:
+        yield server
+
+
 @pytest.mark.parametrize("whole_group", [False, True])
-def test_an_upload_that_is_under_way_ends_well_and_the_server_then(tmp_path: Path, whole_group: bool) -> None:  # noqa: FBT001 - a parameter of pytest
-    with developing(tmp_path, "--no-samples") as server:
-        url, token = origin(server), printed(tmp_path, "token").strip()
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        request = Request(url + SCRIPTS, json.dumps({"job_script_name": "a"}).encode(), headers)  # noqa: S310 - a URL of this test
-        with fetch(request, timeout=PATIENCE):
-            pass
-        address = (urlsplit(url).hostname, urlsplit(url).port)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_upload_that_is_under_way_ends_well_and_the_server_then(
+    dev: Server,
+    workers: int,
+    whole_group: bool,  # noqa: FBT001 - a parameter of pytest
+) -> None:
+    port = unused_port()
+    url, address = f"http://127.0.0.1:{port}", ("127.0.0.1", port)
+    arguments = ("serve", "--port", str(port), "--workers", str(workers))
+    with running(dev.folder, *arguments, JOBBERGATE_OIDC__ISSUER=f"{origin(dev)}/oidc") as server:
+        server.wait_for(lambda: answers(url))
+        token = printed(dev.folder, "token").strip()
+        upload = f"{SCRIPTS}/{added(url, token)}/upload"
         with socket.create_connection(address, PATIENCE) as connection:
             form = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
             size = f"Content-Length: {len(BODY)}"
-            sent(connection, "POST", f"{SCRIPTS}/1/upload", token, form, size, "Expect: 100-continue")
+            sent(connection, "POST", upload, token, form, size, "Expect: 100-continue")
             assert received(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
             connection.sendall(BODY[:100])
             if whole_group:
@@ -74,7 +85,16 @@ def test_an_upload_that_is_under_way_ends_well_and_the_server_then(tmp_path: Pat
         assert server.leaves_nobody_behind()
 
 
-def listens(address: tuple[str | None, int | None]) -> bool:
+def added(url: str, token: str) -> int:
+    """The id of a new job script."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = Request(url + SCRIPTS, json.dumps({"job_script_name": "a"}).encode(), headers)  # noqa: S310 - a URL of this test
+    with fetch(request, timeout=PATIENCE) as response:
+        script_id: int = json.loads(response.read())["id"]
+        return script_id
+
+
+def listens(address: tuple[str, int]) -> bool:
     with suppress(ConnectionRefusedError), socket.create_connection(address, PATIENCE):
         return True
     return False

@@ -69,7 +69,7 @@ def serve(build: Build, sock: socket.socket, workers: int = 1, announce: Announc
     if workers == 1:
         uvloop.run(_serve(build(), sock, announce))
     else:
-        _supervise(workers, lambda: serve(build, sock))
+        _supervise(workers, lambda: serve(build, sock), sock.close)
 
 
 async def _serve(app: web.Application, sock: socket.socket, announce: Announce | None) -> None:
@@ -100,8 +100,8 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
         await runner.cleanup()
 
 
-def _supervise(count: int, work: Callable[[], None]) -> None:
-    """Keep ``count`` processes doing ``work`` until SIGTERM or SIGINT."""
+def _supervise(count: int, work: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Keep ``count`` processes doing ``work`` until SIGTERM or SIGINT, and then call ``stop`` before they end."""
     # Signals wait until they are asked for: a handler could run between a fork and the note of its process id.
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -118,6 +118,7 @@ def _supervise(count: int, work: Callable[[], None]) -> None:
                 log.error("worker died and is replaced", pid=pid, status=status)
                 workers.add(_fork(work))
         if stopping:
+            stop()
             for pid in workers:
                 os.kill(pid, signal.SIGTERM)
     if failed:
