@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
@@ -118,6 +120,42 @@ def readiness(url: str) -> bytes:
         return get(f"{url}/jobbergate/ready")[1]
     except HTTPError as error:
         return error.read()
+
+
+def test_a_worker_that_cannot_take_the_place_of_another_tries_again_and_the_others_go_on(tmp_path: Path) -> None:
+    port = unused_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ("serve", "--port", str(port), "--workers", "2")
+    with (
+        developing(tmp_path) as dev,
+        running(tmp_path, *arguments, JOBBERGATE_OIDC__ISSUER=f"{origin(dev)}/oidc") as server,
+        closing(sqlite3.connect(tmp_path / "var" / "jobbergate.db", isolation_level=None)) as database,
+    ):
+        server.wait_for(lambda: answers(url))
+        assert each_answers(server, url)
+        first, second = server.workers
+        database.execute("UPDATE tortoise_migrations SET app = 'away' WHERE app = 'webhooks'")
+        os.kill(first, signal.SIGKILL)
+        server.wait_for(lambda: server.log.count("Error: The schema is behind: webhooks.0001_initial ") > 1)
+        assert answers(url)
+        database.execute("UPDATE tortoise_migrations SET app = 'webhooks' WHERE app = 'away'")
+        server.wait_for(lambda: len(server.workers) == 2)
+        assert second in server.workers
+        assert each_answers(server, url)
+        assert server.stop() == 0
+        assert server.leaves_nobody_behind()
+
+
+def each_answers(server: Server, url: str) -> bool:
+    """Whether every one of two workers answers while the other cannot."""
+    for pid in server.workers:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            if not answers(url):
+                return False
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    return True
 
 
 @pytest.mark.parametrize("delay", [0, 0.01, 0.05, 0.2])

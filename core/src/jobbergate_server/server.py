@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 
@@ -28,7 +29,9 @@ SHUTDOWN_TIMEOUT = 4.0
 LINGERING_TIME = 5.0
 """Seconds that are read on after an early answer, so that a client which is still sending gets it (RFC 9112, 9.6)."""
 START_FAILED = 3
-"""Exit status of a worker that could not start; another try would fail as well."""
+"""Exit status of a worker that could not start. For one of the first, another try would fail as well."""
+RETRY_SECONDS = 1.0
+"""How long a later one waits until it tries again: what it needs may be away, and the others go on without it."""
 GARBAGE = 10_000
 """New objects between two searches for garbage; a request makes hundreds, nearly all of which go by themselves."""
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
@@ -105,18 +108,19 @@ def _supervise(count: int, work: Callable[[], None], stop: Callable[[], None]) -
     # Signals wait until they are asked for: a handler could run between a fork and the note of its process id.
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    workers = {_fork(work) for _ in range(count)}
+    first = frozenset(_fork(work) for _ in range(count))
+    workers = set(first)
     stopping = failed = False
     while workers:
         if signal.sigwait(SIGNALS) != signal.SIGCHLD:
             stopping = True
         for pid, status in _ended(workers):
             workers.remove(pid)
-            if status == START_FAILED:
+            if status == START_FAILED and pid in first:
                 stopping = failed = True
             elif not stopping:
                 log.error("worker died and is replaced", pid=pid, status=status)
-                workers.add(_fork(work))
+                workers.add(_fork(work, RETRY_SECONDS if status == START_FAILED else 0))
         if stopping:
             stop()
             for pid in workers:
@@ -133,7 +137,8 @@ def _ended(workers: Iterable[int]) -> Iterator[tuple[int, int]]:
             yield pid, os.waitstatus_to_exitcode(status)
 
 
-def _fork(work: Callable[[], None]) -> int:
+def _fork(work: Callable[[], None], pause: float = 0) -> int:
+    """The id of a new process that does ``work`` after a ``pause`` of so many seconds."""
     pid = os.fork()
     if pid:
         return pid
@@ -142,6 +147,7 @@ def _fork(work: Callable[[], None]) -> int:
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        time.sleep(pause)
         work()
     except StartError as error:
         sys.stderr.write(f"Error: {error}\n")
