@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -14,7 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 from moto.server import ThreadedMotoServer
 
-from jobbergate_server.files import CACHED_FILE, CACHED_TOTAL, GRACE, THREADS, Files
+from jobbergate_server.files import CACHED_BESIDES, CACHED_FILE, CACHED_TOTAL, GRACE, THREADS, Files
 from jobbergate_server.settings import load_settings
 
 if TYPE_CHECKING:
@@ -181,6 +182,20 @@ async def test_small_files_that_were_used_last_are_kept_in_memory(tmp_path: Path
     for digest in (first, rest[-1], *late):
         assert sha256(await files.get(digest)).hexdigest() == digest
     for digest in (second, *rest[:8], large):
+        with pytest.raises(FileNotFoundError):
+            await files.get(digest)
+
+
+async def test_many_tiny_files_take_no_more_memory_than_a_few_large_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobbergate_server.files.CACHED_TOTAL", 10 * CACHED_BESIDES)
+    files = opened(f"file:///{tmp_path}/store")
+    digests = [await files.put(bytes([number])) for number in range(20)]
+    shutil.rmtree(tmp_path / "store")
+    for digest in digests[-9:]:
+        assert sha256(await files.get(digest)).hexdigest() == digest
+    for digest in digests[:-9]:
         with pytest.raises(FileNotFoundError):
             await files.get(digest)
 

@@ -34,6 +34,8 @@ GRACE = timedelta(days=1)
 """How long an object that no row points to is kept: a request may be about to point to it."""
 CACHED_FILE = 64 * 1024
 CACHED_TOTAL = 16 * 1024 * 1024
+CACHED_BESIDES = 512
+"""Bytes of memory that a file takes besides its content, without which a million tiny ones would count for nothing."""
 THREADS = 32
 """How many files are read or written at the same time."""
 CONNECT_SECONDS = 3
@@ -154,7 +156,7 @@ class Files:
 
 
 class _Cache:
-    """The small files that were used last, up to a number of bytes."""
+    """The small files that were used last, up to a number of bytes of memory."""
 
     def __init__(self, size: int) -> None:
         self._free = size
@@ -170,10 +172,10 @@ class _Cache:
         if self.get(digest) is not None or len(content) > CACHED_FILE:
             return
         self._contents[digest] = content
-        self._free -= len(content)
+        self._free -= len(content) + CACHED_BESIDES
         while self._free < 0:
             _, removed = self._contents.popitem(last=False)
-            self._free += len(removed)
+            self._free += len(removed) + CACHED_BESIDES
 
 
 async def used_digests(models: Iterable[type[Model]]) -> set[str]:
