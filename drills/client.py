@@ -60,6 +60,7 @@ class Client:
         connector = aiohttp.TCPConnector(limit=0, force_close=self._reconnects)
         headers = {"Authorization": f"Bearer {self._token}"}
         self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=PATIENCE)
+        self._session._retry_connection = False  # noqa: SLF001 - aiohttp has no other way not to hide that an answer is lost
         return self
 
     async def __aexit__(
