@@ -92,13 +92,14 @@ async def under_way(client: Client) -> list[asyncio.Task[Answer]]:
         else:
             script_id = (await client.post(SCRIPTS, {"job_script_name": "Flow"})).json["id"]
             path, kind = f"{SCRIPTS}/{script_id}/upload", f"multipart/form-data; boundary={BOUNDARY}"
-            lines = (f"{script_text(str(part))}" for part in range(PARTS))
-            body = Body(HEAD.encode(), *(line.encode() for line in lines), TAIL.encode(), pause=PAUSE)
+            parts = (script_text(str(part)).encode() for part in range(PARTS))
+            body = Body(HEAD.encode(), *parts, TAIL.encode(), pause=PAUSE)
         bodies.append(body)
         headers = {"Content-Type": kind}
         asked = client.ask("POST", path, data=body.sent(), headers=headers, expect100=True)
         requests.append(asyncio.create_task(asked))
-    await asyncio.gather(*(body.is_accepted.wait() for body in bodies))
+    async with asyncio.timeout(LONGEST):
+        await asyncio.gather(*(body.is_accepted.wait() for body in bodies))
     return requests
 
 
