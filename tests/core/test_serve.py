@@ -100,14 +100,21 @@ def test_a_worker_that_is_killed_is_replaced_and_all_stop_together(dev: Server) 
         assert server.leaves_nobody_behind()
 
 
-def test_a_server_that_is_to_stop_says_so_before_it_takes_no_more_requests(dev: Server) -> None:
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_a_server_that_is_to_stop_says_so_before_it_takes_no_more_requests(
+    dev: Server,
+    whole_group: bool,  # noqa: FBT001 - a parameter of pytest
+) -> None:
     port = unused_port()
     url = f"http://127.0.0.1:{port}"
     arguments = ("serve", "--port", str(port), "--workers", "2")
     with running(dev.folder, *arguments, JOBBERGATE_OIDC__ISSUER=f"{origin(dev)}/oidc") as server:
         server.wait_for(lambda: answers(url))
         token = printed(dev.folder, "token").strip()
-        server.process.send_signal(signal.SIGTERM)
+        if whole_group:  # as systemd does
+            os.killpg(server.process.pid, signal.SIGTERM)
+        else:
+            server.process.send_signal(signal.SIGTERM)
         server.wait_for(lambda: b'"server":"stops"' in readiness(url))
         assert total(url, token) == 1
         assert server.process.wait(30) == 0

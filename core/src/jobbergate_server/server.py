@@ -95,12 +95,18 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
         if await asked.get() == signal.SIGTERM:
             app[STOPPING].set()
             with suppress(TimeoutError):
-                await asyncio.wait_for(asked.get(), DRAIN_SECONDS)  # whoever asks twice is in a hurry
+                await asyncio.wait_for(_interrupted(asked), DRAIN_SECONDS)
         for site in list(runner.sites):
             await site.stop()
         await requests.end(END_TIMEOUT)
     finally:
         await runner.cleanup()
+
+
+async def _interrupted(asked: asyncio.Queue[int]) -> None:
+    """Wait for the SIGINT of a person who is in a hurry; another SIGTERM may be the one that all processes get."""
+    while await asked.get() != signal.SIGINT:
+        pass
 
 
 def _supervise(count: int, work: Callable[[], None], stop: Callable[[], None]) -> None:
@@ -112,8 +118,9 @@ def _supervise(count: int, work: Callable[[], None], stop: Callable[[], None]) -
     workers = set(first)
     stopping = failed = False
     while workers:
-        if signal.sigwait(SIGNALS) != signal.SIGCHLD:
-            stopping = True
+        asked = signal.sigwait(SIGNALS)
+        was_stopping = stopping
+        stopping = stopping or asked != signal.SIGCHLD
         for pid, status in _ended(workers):
             workers.remove(pid)
             if status == START_FAILED and pid in first:
@@ -121,10 +128,10 @@ def _supervise(count: int, work: Callable[[], None], stop: Callable[[], None]) -
             elif not stopping:
                 log.error("worker died and is replaced", pid=pid, status=status)
                 workers.add(_fork(work, RETRY_SECONDS if status == START_FAILED else 0))
-        if stopping:
+        if asked != signal.SIGCHLD or stopping is not was_stopping:
             stop()
             for pid in workers:
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, signal.SIGTERM if asked == signal.SIGCHLD else asked)
     if failed:
         raise StartError("No worker could start.")
 
