@@ -224,6 +224,21 @@ def test_a_check_of_a_server_that_can_start_is_ok(dev: Server) -> None:
     assert done.returncode == 0
 
 
+def test_a_check_names_the_permissions_of_roles_that_there_are_not(dev: Server) -> None:
+    roles = {"staff": ["jobbergate:job-scripts:view", "jobbergate:job-scripts:read"], "guest": ["view"]}
+    issuer = f"{origin(dev)}/oidc"
+    done = run(dev.folder, "check", JOBBERGATE_OIDC__ISSUER=issuer, JOBBERGATE_OIDC__ROLES=json.dumps(roles))
+    assert done.stdout.splitlines() == [
+        "settings: oidc.roles.staff: 'jobbergate:job-scripts:read' is no permission that a plugin registers",
+        "oidc.roles.guest: 'view' is no permission that a plugin registers",
+        "database: ok",
+        "schema: ok",
+        "issuer: ok",
+        "files: ok",
+    ]
+    assert done.returncode == 1
+
+
 def test_a_check_of_wrong_settings_names_every_key(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text('color = "red"\n[server]\nport = -1\n')
     done = run(tmp_path, "check", "--config", "a.toml")

@@ -165,6 +165,14 @@ def test_a_token_holds_the_claims_that_were_asked_for(tmp_path: Path) -> None:
     }
 
 
+def test_permissions_stand_where_the_server_looks_for_them(tmp_path: Path) -> None:
+    Issuer.open(tmp_path, URL)
+    issuer = Issuer.load(tmp_path, ["resource_access", "jobbergate", "roles"])
+    claims = payload(issuer.token(permissions=["a:read"]))
+    assert claims["resource_access"] == {"jobbergate": {"roles": ["a:read"]}}
+    assert "permissions" not in claims
+
+
 def test_only_valid_tokens_of_its_own_are_verified(tmp_path: Path) -> None:
     issuer, other = Issuer.open(tmp_path / "own", URL), Issuer.open(tmp_path / "other", URL)
     token = issuer.token(email="a@example.com")

@@ -28,6 +28,8 @@ FIXED: Mapping[str, tuple[str, object]] = {
     "oidc.algorithms": ('["ES256"]', ["ES256"]),
     "oidc.leeway": ("0.5", 0.5),
     "oidc.keys_max_age": ("60", 60),
+    "oidc.permissions_claim": ('["realm_access", "roles"]', ["realm_access", "roles"]),
+    "oidc.roles": ('{"Staff": ["a:read"]}', {"Staff": ["a:read"]}),
     "server.host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - a value like any other
     "server.port": ("9000", 9000),
     "server.workers": ("4", 4),
@@ -76,6 +78,7 @@ def test_without_file_and_environment_the_server_keeps_everything_under_var() ->
     assert settings.oidc.issuer is None
     assert (settings.server.host, settings.server.port, settings.server.workers) == ("127.0.0.1", 8000, 1)
     assert settings.oidc.algorithms == ["RS256", "ES256", "Ed25519"]
+    assert (settings.oidc.permissions_claim, settings.oidc.roles) == (["permissions"], {})
     assert settings.cors.origins == []
 
 
@@ -152,6 +155,16 @@ def test_variables_of_other_programs_are_left_alone(environment: pytest.MonkeyPa
         ),
         ("OIDC__ALGORITHMS", '["none"', "oidc.algorithms: must be a list; in the environment, one in JSON"),
         ("OIDC__ALGORITHMS", "[]", "oidc.algorithms: List should have at least 1 item after validation, not 0"),
+        ("OIDC__PERMISSIONS_CLAIM", "a", "oidc.permissions_claim: must be a list; in the environment, one in JSON"),
+        (
+            "OIDC__PERMISSIONS_CLAIM",
+            "[]",
+            "oidc.permissions_claim: List should have at least 1 item after validation, not 0",
+        ),
+        ("OIDC__PERMISSIONS_CLAIM", '["a", ""]', "oidc.permissions_claim.1: must not be blank"),
+        ("OIDC__ROLES", "staff", "oidc.roles: must be a table; in the environment, an object in JSON"),
+        ("OIDC__ROLES", '{"staff": "a:read"}', "oidc.roles.staff: must be a list; in the environment, one in JSON"),
+        ("OIDC__ROLES", '{"staff": [" "]}', "oidc.roles.staff.0: must not be blank"),
         ("SERVER__HOST", "", "server.host: must not be blank"),
         ("SERVER__PORT", "", "server.port: Input should be a valid integer, unable to parse string as an integer"),
         ("SERVER__PORT", "65536", "server.port: Input should be less than or equal to 65535"),

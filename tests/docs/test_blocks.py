@@ -15,7 +15,7 @@ import yaml
 from pages import ROOT, WRITTEN, Block, of
 
 from jobbergate_server.cli import main
-from jobbergate_server.contributions import collect
+from jobbergate_server.contributions import collect, permission_names
 from jobbergate_server.discovery import discover
 from jobbergate_server.manual import settings_tables
 from jobbergate_server.plugins import Plugins
@@ -111,8 +111,11 @@ def test_settings_load_and_do_not_say_what_is_the_default(
     file = tmp_path / "jobbergate.toml"
     file.write_text(block.text)
     settings = load_settings(file)
-    collect(Plugins(discover(), settings.plugins), settings)
+    contributions = collect(Plugins(discover(), settings.plugins), settings)
     assert settings != load_settings()
+    assert {name for granted in settings.oidc.roles.values() for name in granted} <= set(
+        permission_names(contributions)
+    )
 
 
 @pytest.mark.parametrize("block", blocks_of("ini"), ids=place)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from jobbergate_server.auth.oidc import Provider
+from jobbergate_server.contributions import permission_names
 from jobbergate_server.files import Files
 from jobbergate_server.plugins import StartError
 from jobbergate_server.readiness import OK, check_files, check_issuer, check_storage
@@ -20,12 +21,27 @@ async def run_checks(config: Path | None) -> dict[str, str]:
     except (SettingsError, StartError) as error:
         return {"settings": str(error)}
     settings, database = site.settings, site.database()
-    results = {"settings": OK}
+    results = {"settings": _roles(site)}
     async with database.connected():
         results |= await check_storage(database)
     results["issuer"] = await _issuer(settings)
     results["files"] = await check_files(Files(settings.files))
     return results
+
+
+def _roles(site: Site) -> str:
+    """A line for every permission that a role grants and no plugin registers.
+
+    They stop no start, which goes on when a plugin in `plugins.optional` is left out, with its permissions.
+    """
+    registered = set(permission_names(site.contributions))
+    unknown = [
+        f"oidc.roles.{role}: {name!r} is no permission that a plugin registers"
+        for role, granted in site.settings.oidc.roles.items()
+        for name in granted
+        if name not in registered
+    ]
+    return "\n".join(unknown) or OK
 
 
 async def _issuer(settings: Settings) -> str:

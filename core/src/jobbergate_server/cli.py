@@ -166,7 +166,7 @@ def check(config: Path | None) -> None:
 def token(config: Path | None, email: str, client_id: str, permissions: tuple[str, ...]) -> None:
     """Print a token of the development issuer, and nothing else."""
     site = Site.load(config)
-    issuer = Issuer.load(dev.DIRECTORY)
+    issuer = Issuer.load(dev.DIRECTORY, site.settings.oidc.permissions_claim)
     allowed = permissions or permission_names(site.contributions)
     click.echo(issuer.token(email=email, client_id=client_id, permissions=allowed))
 

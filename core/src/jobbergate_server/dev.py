@@ -36,7 +36,7 @@ def serve(settings: Settings, *, samples: bool, token_command: str) -> None:
     sock = server.listen(settings.server)
     host, port = sock.getsockname()[:2]
     origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    issuer = Issuer.open(DIRECTORY, origin + ISSUER_PATH)
+    issuer = Issuer.open(DIRECTORY, origin + ISSUER_PATH, settings.oidc.permissions_claim)
 
     async def announce(app: web.Application) -> None:
         contributions = app[CONTRIBUTIONS]

@@ -3,13 +3,15 @@
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
+
+from jobbergate_server.auth.identity import PERMISSIONS_CLAIM
 
 ALGORITHM = "RS256"
 LIFETIME = 86_400
@@ -29,25 +31,27 @@ class Issuer:
     """The signing part of an OpenID Connect provider for development: it signs any token that it is asked for.
 
     Its key and its URL are files in a directory, so that tokens outlive a restart and other processes can issue them.
+    It writes permissions where the server that it is for looks for them: under the keys ``permissions_claim``.
     """
 
-    def __init__(self, key: RSAKey, url: str) -> None:
+    def __init__(self, key: RSAKey, url: str, permissions_claim: Sequence[str] = PERMISSIONS_CLAIM) -> None:
         self.url = url
+        self._permissions_claim = permissions_claim
         self._key = key
         self._kid = key.thumbprint()
 
     @classmethod
-    def open(cls, directory: Path, url: str) -> Self:
+    def open(cls, directory: Path, url: str, permissions_claim: Sequence[str] = PERMISSIONS_CLAIM) -> Self:
         """The issuer in ``directory``, made if there is none, and from now on known by ``url``."""
         directory.mkdir(parents=True, exist_ok=True)
         key_file = directory / KEY_FILE
         if not key_file.exists():
             _create(key_file, RSAKey.generate_key().as_pem(private=True))
         _replace(directory / URL_FILE, f"{url}\n".encode())
-        return cls.load(directory)
+        return cls.load(directory, permissions_claim)
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def load(cls, directory: Path, permissions_claim: Sequence[str] = PERMISSIONS_CLAIM) -> Self:
         """The issuer that a server made in ``directory``.
 
         Raises:
@@ -57,7 +61,7 @@ class Issuer:
             key, url = (directory / KEY_FILE).read_bytes(), (directory / URL_FILE).read_text()
         except FileNotFoundError:
             raise NoIssuer(directory) from None
-        return cls(RSAKey.import_key(key), url.strip())
+        return cls(RSAKey.import_key(key), url.strip(), permissions_claim)
 
     def token(
         self,
@@ -74,6 +78,9 @@ class Issuer:
         The subject is the e-mail or the client id when it is not told; ``claims`` are added, and win over all others.
         """
         now = int(time.time())
+        allowed: object = list(permissions)
+        for key in reversed(self._permissions_claim[1:]):
+            allowed = {key: allowed}
         named = {"email": email, "azp": client_id}
         return jwt.encode(
             {"alg": ALGORITHM, "kid": self._kid},
@@ -82,7 +89,7 @@ class Issuer:
                 "sub": subject or email or client_id or "development",
                 "iat": now,
                 "exp": now + lifetime,
-                "permissions": list(permissions),
+                self._permissions_claim[0]: allowed,
                 **{name: claim for name, claim in named.items() if claim is not None},
                 **claims,
             },

@@ -175,6 +175,7 @@ def _permissions(contributions: Iterable[Contribution]) -> Iterator[str]:
     contributions = list(contributions)
     yield from ("# Permissions", "")
     yield "A token names in its claim `permissions`, a list of texts, what its bearer may do."
+    yield "The settings [`oidc.permissions_claim` and `oidc.roles`](settings.md#oidc) suit other tokens."
     yield "`jobbergate-server audit` prints the routes of a site, with those of its own plugins."
     yield from ("", "| Permission | What it allows | Plugin |", "|---|---|---|")
     for it in contributions:

@@ -36,8 +36,9 @@ TITLE = "Jobbergate Server"
 DESCRIPTION = """\
 Applications are templates of job scripts. Job scripts are what a cluster runs. Job submissions send them there.
 
-Every request carries an access token of the site's OpenID Connect provider (*Authorize*); what it allows stands in its
-`permissions` claim. Everybody sees everything that the token allows; only the owner of a thing changes or deletes it.
+Every request carries an access token of the site's OpenID Connect provider (*Authorize*); what it allows stands in
+its list of permissions. Everybody sees everything that the token allows; only the owner of a thing changes or deletes
+it.
 
 Times are in UTC. Errors are answered as `{"detail": …}`: a text, or for status 422 a list of what is wrong.
 

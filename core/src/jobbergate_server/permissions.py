@@ -15,7 +15,7 @@ IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
 
 
 class Permission(NamedTuple):
-    """Something that a token can allow; the name stands in the token's `permissions` claim."""
+    """Something that a token can allow; the name stands in the token's list of permissions."""
 
     name: str
     description: str

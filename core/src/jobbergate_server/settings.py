@@ -159,6 +159,12 @@ class Oidc(Section):
     """Seconds by which the clocks of provider and server may differ."""
     keys_max_age: PositiveFloat = 3600
     """Seconds after which the provider's keys are fetched again; a withdrawn key works no longer than this."""
+    permissions_claim: Annotated[list[Text], Field(min_length=1)] = ["permissions"]
+    """The keys that lead to the list of permissions in a token: `["resource_access", "jobbergate", "roles"]` for
+    Keycloak's roles of the client `jobbergate`."""
+    roles: dict[str, list[Text]] = {}
+    """The permissions of a role, by its name in that list: `{"staff" = ["jobbergate:job-scripts:view"]}`; a name
+    without an entry is a permission itself."""
 
 
 class Server(Section):
@@ -328,6 +334,7 @@ MESSAGES = {
     "missing": "must be set",
     "model_type": "must be a table",
     "list_type": "must be a list; in the environment, one in JSON",
+    "dict_type": "must be a table; in the environment, an object in JSON",
 }
 """What pydantic says in the words of Python."""
 

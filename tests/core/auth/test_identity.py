@@ -35,6 +35,59 @@ def test_permissions_that_are_no_list_of_texts_are_refused(permissions: object) 
         Identity.from_claims({"sub": "someone", "permissions": permissions})
 
 
+ROLES_OF_CLIENT = ("resource_access", "https://jobbergate.example.com", "roles")
+
+
+def of_client(roles: object) -> dict[str, object]:
+    """The claims of a token of Keycloak, with ``roles`` of the client of `ROLES_OF_CLIENT`."""
+    return {"sub": "someone", "resource_access": {"account": {"roles": ["x"]}, ROLES_OF_CLIENT[1]: {"roles": roles}}}
+
+
+def test_permissions_are_read_from_where_the_settings_say() -> None:
+    claims = {**of_client(["a:read", "a:write"]), "permissions": ["a:delete"]}
+    identity = Identity.from_claims(claims, permissions_claim=ROLES_OF_CLIENT)
+    assert identity.permissions == {"a:read", "a:write"}
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"resource_access": {}},
+        {"resource_access": {"account": {"roles": ["x"]}}},
+        {"resource_access": {ROLES_OF_CLIENT[1]: {}}},
+    ],
+)
+def test_a_key_that_is_missing_on_the_way_to_the_permissions_means_none(claims: dict[str, object]) -> None:
+    assert Identity.from_claims({"sub": "someone", **claims}, permissions_claim=ROLES_OF_CLIENT).permissions == set()
+
+
+@pytest.mark.parametrize("roles", [None, "a:read", {"a:read": True}, ["a:read", 1], 0])
+def test_nested_permissions_that_are_no_list_of_texts_are_refused(roles: object) -> None:
+    with pytest.raises(InvalidToken) as refusal:
+        Identity.from_claims(of_client(roles), permissions_claim=ROLES_OF_CLIENT)
+    assert str(refusal.value) == "resource_access.https://jobbergate.example.com.roles is not a list of texts"
+
+
+@pytest.mark.parametrize("on_the_way", [None, "roles", ["roles"], 7, True])
+def test_what_is_no_object_on_the_way_to_the_permissions_is_refused(on_the_way: object) -> None:
+    claims = {"sub": "someone", "resource_access": {ROLES_OF_CLIENT[1]: on_the_way}}
+    with pytest.raises(InvalidToken) as refusal:
+        Identity.from_claims(claims, permissions_claim=ROLES_OF_CLIENT)
+    assert str(refusal.value) == "resource_access.https://jobbergate.example.com is not an object"
+
+
+def test_a_role_stands_for_its_permissions_and_any_other_name_for_itself() -> None:
+    roles = {"staff": ["a:read", "a:write"], "guest": ["a:read"], "nobody": []}
+    claims = {"sub": "someone", "permissions": ["staff", "guest", "nobody", "b:read", "offline_access"]}
+    assert Identity.from_claims(claims, roles=roles).permissions == {"a:read", "a:write", "b:read", "offline_access"}
+
+
+def test_a_role_is_not_looked_up_twice() -> None:
+    roles = {"staff": ["admin"], "admin": ["a:write"]}
+    assert Identity.from_claims({"sub": "someone", "permissions": ["staff"]}, roles=roles).permissions == {"admin"}
+
+
 @pytest.mark.parametrize(
     ("claim", "email"),
     [
@@ -85,15 +138,34 @@ def test_an_authorized_party_that_is_no_text_is_refused(azp: object) -> None:
         Identity.from_claims({"sub": "someone", "azp": azp})
 
 
-@pytest.mark.parametrize(("claim", "organization"), [(None, None), ({"acme": None}, "acme"), ({"acme": {}}, "acme")])
-def test_the_only_key_of_the_organization_is_its_id(claim: object, organization: str | None) -> None:
+@pytest.mark.parametrize(
+    ("claim", "organization"), [(None, None), ({"acme": None}, "acme"), ({"acme": {}}, "acme"), (["acme"], "acme")]
+)
+def test_the_only_key_or_text_of_the_organization_is_its_id(claim: object, organization: str | None) -> None:
     assert Identity.from_claims({"sub": "someone", "organization": claim}).organization == organization
 
 
-@pytest.mark.parametrize("claim", [{}, {"acme": {}, "umbrella": {}}, "acme", ["acme"], 7, False])
+@pytest.mark.parametrize(
+    "claim",
+    [
+        {},
+        {"acme": {}, "umbrella": {}},
+        [],
+        ["acme", "umbrella"],
+        ["acme", "acme"],
+        [None],
+        [{"acme": {}}],
+        "a",
+        7,
+        False,
+    ],
+)
 def test_an_organization_that_is_not_exactly_one_is_refused(claim: object) -> None:
-    with pytest.raises(InvalidToken, match=r"^organization "):
+    with pytest.raises(InvalidToken) as refusal:
         Identity.from_claims({"sub": "someone", "organization": claim})
+    assert str(refusal.value) == (
+        "organization is neither an object with exactly one key nor a list with exactly one text"
+    )
 
 
 def test_the_reason_of_a_refusal_holds_nothing_of_the_token() -> None:

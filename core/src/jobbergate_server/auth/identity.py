@@ -1,6 +1,6 @@
 """Who a verified token speaks for, and what it permits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
@@ -9,6 +9,7 @@ import email_validator
 
 from jobbergate_server.fields import is_storable
 
+PERMISSIONS_CLAIM = ("permissions",)
 CLIENT_ID_LENGTH = 255
 EMAIL_LENGTH = 320
 """Characters that an e-mail address may have: 64 before the @ and 255 after it (RFC 3696, section 3)."""
@@ -36,15 +37,24 @@ class Identity:
     organization: str | None = None
 
     @classmethod
-    def from_claims(cls, claims: Mapping[str, object]) -> Self:
+    def from_claims(
+        cls,
+        claims: Mapping[str, object],
+        *,
+        permissions_claim: Sequence[str] = PERMISSIONS_CLAIM,
+        roles: Mapping[str, Iterable[str]] | None = None,
+    ) -> Self:
         """The identity in the ``claims`` of a token whose signature and dates are verified already.
+
+        ``permissions_claim`` are the keys that lead to the list of its permissions. A name in that list that is among
+        ``roles`` stands for the permissions of that role, and every other one for itself.
 
         Raises:
             InvalidToken: A claim is missing, or is not of the form that it must have.
         """
         return cls(
             subject=_subject(claims.get("sub")),
-            permissions=_permissions(claims.get("permissions", [])),
+            permissions=_permissions(claims, permissions_claim, roles or {}),
             email=_email(claims.get("email")),
             client_id=_client_id(claims.get("azp")),
             organization=_organization(claims.get("organization")),
@@ -67,10 +77,19 @@ def _subject(claim: object) -> str:
     return claim
 
 
-def _permissions(claim: object) -> frozenset[str]:
+def _permissions(
+    claims: Mapping[str, object], keys: Sequence[str], roles: Mapping[str, Iterable[str]]
+) -> frozenset[str]:
+    claim: object = claims
+    for depth, key in enumerate(keys):
+        if not isinstance(claim, Mapping):
+            raise InvalidToken(f"{'.'.join(keys[:depth])} is not an object")
+        if key not in claim:
+            return frozenset()
+        claim = claim[key]
     if not isinstance(claim, list) or not all(isinstance(name, str) for name in claim):
-        raise InvalidToken("permissions is not a list of texts")
-    return frozenset(claim)
+        raise InvalidToken(f"{'.'.join(keys)} is not a list of texts")
+    return frozenset(permission for name in claim for permission in roles.get(name, (name,)))
 
 
 def _email(claim: object) -> str | None:
@@ -98,6 +117,6 @@ def _client_id(claim: object) -> str | None:
 def _organization(claim: object) -> str | None:
     if claim is None:
         return None
-    if not isinstance(claim, dict) or len(claim) != 1:
-        raise InvalidToken("organization is not an object with exactly one key")
-    return str(next(iter(claim)))
+    if isinstance(claim, dict | list) and len(claim) == 1 and isinstance(organization := next(iter(claim)), str):
+        return organization
+    raise InvalidToken("organization is neither an object with exactly one key nor a list with exactly one text")

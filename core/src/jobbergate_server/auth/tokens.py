@@ -38,6 +38,8 @@ class TokenVerifier:
         self._audience = settings.audience
         self._leeway = settings.leeway
         self._algorithms = settings.algorithms
+        self._permissions_claim = settings.permissions_claim
+        self._roles = settings.roles
         self._registry = _Registry(strict_check_header=False)
         self._clock = clock
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
@@ -67,7 +69,7 @@ class TokenVerifier:
         claims = await self._signed_claims(token)
         expires = self._check_dates(claims)
         self._check_parties(claims)
-        identity = Identity.from_claims(claims)
+        identity = Identity.from_claims(claims, permissions_claim=self._permissions_claim, roles=self._roles)
         self._remember(digest, _Verified(identity, expires, self._provider.generation))
         return identity
 

@@ -134,13 +134,14 @@ async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> Asy
         samples: bool = False,
     ) -> Served:
         port = unused_port()
-        issuer = Issuer(issuer_key, f"http://127.0.0.1:{port}{ISSUER_PATH}")
-        own: dict[str, dict[str, object]] = {
+        tables: dict[str, Mapping[str, object]] = {
             "files": {"url": f"file:///{tmp_path}/files"},
             "database": {"url": database_url},
         }
-        tables = {**own, **{name: {**own.get(name, {}), **table} for name, table in (settings or {}).items()}}
-        app = build(_quiet(tables), issuer, samples=samples, installed=_installed(plugins))
+        tables |= {name: {**tables.get(name, {}), **table} for name, table in (settings or {}).items()}
+        read = _quiet(tables)
+        issuer = Issuer(issuer_key, f"http://127.0.0.1:{port}{ISSUER_PATH}", read.oidc.permissions_claim)
+        app = build(read, issuer, samples=samples, installed=_installed(plugins))
         server = TestServer(app, port=port)
         started.append(Served(server, issuer))
         await server.start_server(access_log=None)
