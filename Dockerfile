@@ -1,14 +1,17 @@
-# The server with the bundled plugins, as uv.lock has them.
+# The server with the bundled plugins, as uv.lock has them. Nothing comes in whose hash is not there: neither uv, nor what
+# builds the packages that come as source, which is there before them and does not stay.
 FROM python:3.11-slim AS build
 
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
+    UV_NO_BUILD_ISOLATION=1 \
     UV_PROJECT_ENVIRONMENT=/opt/venv \
     UV_PYTHON_DOWNLOADS=never
 
-RUN pip install --no-cache-dir 'uv>=0.13'
-
 WORKDIR /build
+
+COPY requirements-uv.txt ./
+RUN pip install --no-cache-dir --require-hashes --requirement requirements-uv.txt
 
 # What others have written changes less often than this repository, and is a layer of its own.
 COPY pyproject.toml uv.lock ./
@@ -20,11 +23,11 @@ COPY plugins/job_scripts/pyproject.toml plugins/job_scripts/
 COPY plugins/job_submissions/pyproject.toml plugins/job_submissions/
 COPY plugins/prometheus/pyproject.toml plugins/prometheus/
 COPY plugins/webhooks/pyproject.toml plugins/webhooks/
-RUN uv sync --locked --no-dev --no-install-workspace
+RUN uv sync --locked --only-group build && uv sync --locked --no-dev --group build --no-install-workspace
 
 COPY core core
 COPY plugins plugins
-RUN uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --group build --no-editable && uv sync --locked --no-dev --no-editable
 
 
 FROM python:3.11-slim

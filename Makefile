@@ -1,13 +1,14 @@
 # Every target sets up what it needs: python3 (3.11 or newer) with its venv module is enough.
 .DELETE_ON_ERROR:
-.PHONY: help run test bench drills lint config reference docs
+.PHONY: help run test bench drills lint sbom config reference docs
 
 PYTHON = python3
 ARGS =
 VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
-CODE = benchmarks core drills plugins examples tests typings
+CODE = .ci/audit.py benchmarks core drills plugins examples tests typings
+SHIPPED = $(BIN)/uv export --quiet --locked --no-dev --all-packages
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -27,10 +28,16 @@ bench: $(INSTALLED) ## Measure the speed of the server beside others (needs wrk)
 drills: $(INSTALLED) ## Break things, and see what becomes of the server
 	$(BIN)/python -m drills $(ARGS)
 
-lint: $(INSTALLED) ## Check style, format and types
+lint: $(INSTALLED) ## Check style, format, types and dependencies
+	$(BIN)/uv lock --check --quiet
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(CODE)
+	$(SHIPPED) --no-emit-workspace --no-hashes --no-annotate --no-header --output-file $(VENV)/requirements.txt
+	$(BIN)/python .ci/audit.py $(VENV)/requirements.txt
+
+sbom: $(INSTALLED) ## Write sbom.cdx.json, which lists what is shipped (CycloneDX)
+	$(SHIPPED) --format cyclonedx1.5 --preview-features sbom-export --output-file sbom.cdx.json
 
 config: $(INSTALLED) ## Write config/jobbergate.toml from the settings models
 	$(BIN)/python -m jobbergate_server.reference > $(VENV)/jobbergate.toml
@@ -43,13 +50,16 @@ reference: $(INSTALLED) ## Write docs/reference from the code
 docs: $(INSTALLED) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
-# The environment is installed anew when the lock file or a distribution's own requirements have changed. Where uv is
-# not installed, it is put into the environment itself; --inexact leaves it there. Compiled packages start in half the time.
+# The environment is installed anew when the lock file or a distribution's own requirements have changed. Nothing comes in
+# whose hash is not in uv.lock: neither uv, nor what builds the packages that come as source, which is there before them.
+# Compiled packages start in half the time.
 $(INSTALLED): uv.lock pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo 'Python 3.11 or newer is needed, and $(PYTHON) is not one. Name another: make PYTHON=python3.13 …' >&2; \
 		exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
-	@command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.13'
-	PATH="$$PATH:$(BIN)" UV_PROJECT_ENVIRONMENT=$(VENV) uv sync --locked --all-packages --inexact --compile-bytecode
+	@command -v uv >/dev/null || test -x $(BIN)/uv || \
+		$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-uv.txt
+	@PATH="$$PATH:$(BIN)" UV_PROJECT_ENVIRONMENT=$(VENV) uv sync --quiet --locked --inexact --only-group build
+	PATH="$$PATH:$(BIN)" UV_PROJECT_ENVIRONMENT=$(VENV) uv sync --locked --all-packages --inexact --compile-bytecode --no-build-isolation
 	@touch $@

@@ -39,6 +39,19 @@ def test_the_first_installation_sees_every_distribution() -> None:
     assert {"pyproject.toml", "uv.lock", "core/pyproject.toml", *distributions} <= set(copied)
 
 
+def test_nothing_is_installed_without_its_hash() -> None:
+    installing = [
+        command for run in arguments("RUN") for command in run.split(" && ") if not command.startswith("useradd")
+    ]
+    assert installing[0].startswith("pip install ")
+    assert "--require-hashes" in installing[0].split()
+    assert all(command.startswith("uv sync --locked ") for command in installing[1:])
+    # In isolation, the newest versions of what builds a package would come in.
+    assert "UV_NO_BUILD_ISOLATION=1" in " ".join(arguments("ENV")).split()
+    assert "--only-group build" in installing[1]
+    assert "build" not in installing[-1]
+
+
 def test_it_serves_on_every_address_without_being_root(monkeypatch: pytest.MonkeyPatch) -> None:
     (_, command), (user,) = json.loads(arguments("CMD")[-1]), arguments("USER")
     assert command in main.commands
