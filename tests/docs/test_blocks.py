@@ -159,7 +159,13 @@ def test_queries_name_metrics_and_labels_that_there_are(block: Block) -> None:
 @pytest.mark.parametrize("block", blocks_of("nginx"), ids=place)
 def test_the_proxy_leads_to_the_server_and_takes_what_it_takes(block: Block) -> None:
     settings = Settings.model_construct()
-    assert f"proxy_pass http://{settings.server.host}:{settings.server.port};" in block.text
+    target = re.search(r"^ +proxy_pass http://(\S+);$", block.text, re.MULTILINE)
+    assert target is not None
+    group = re.search(rf"^upstream {re.escape(target[1])} {{\n(.*?)^}}$", block.text, re.MULTILINE | re.DOTALL)
+    servers = re.findall(r"^ +server (\S+);$", group[1], re.MULTILINE) if group else [target[1]]
+    assert servers
+    assert {server.rpartition(":")[2] for server in servers} == {str(settings.server.port)}
+    assert group or servers == [f"{settings.server.host}:{settings.server.port}"]
     size = re.search(r"client_max_body_size (\d+)m;", block.text)
     assert size is not None
     assert int(size[1]) * 1024**2 > settings.limits.max_upload_size
