@@ -109,6 +109,16 @@ def test_a_token_is_alone_on_standard_output_also_when_there_is_something_to_log
     assert "optional plugin left out" in done.stderr
 
 
+def test_tokens_have_their_permissions_where_the_settings_say(tmp_path: Path) -> None:
+    variables = {"JOBBERGATE_OIDC__PERMISSIONS_CLAIM": '["resource_access", "jobbergate", "roles"]'}
+    with developing(tmp_path, **variables) as dev:
+        told = re.search(r"Bearer (\S+)\"", dev.output)
+        assert told is not None
+        for token in (told[1], printed(tmp_path, "token", **variables).strip()):
+            assert "jobbergate:job-scripts:view" in claims(token)["resource_access"]["jobbergate"]["roles"]
+            assert total(origin(dev), token) == 1
+
+
 def test_without_a_development_server_there_is_no_token(tmp_path: Path) -> None:
     assert refused(tmp_path, "token") == (
         "Error: No development issuer in var/issuer: start `jobbergate-server dev` first.\n"
