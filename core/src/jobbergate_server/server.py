@@ -15,6 +15,7 @@ import uvloop
 from aiohttp import web
 
 from jobbergate_server import settings
+from jobbergate_server.connections import Runner
 from jobbergate_server.inflight import InFlight
 from jobbergate_server.plugins import StartError
 from jobbergate_server.readiness import STOPPING
@@ -26,8 +27,6 @@ END_TIMEOUT = 18.0
 """Seconds that requests in flight have to end after that."""
 SHUTDOWN_TIMEOUT = 4.0
 """Seconds that their answers then have to be sent, and as many again those that have not ended to be given up."""
-LINGERING_TIME = 5.0
-"""Seconds that are read on after an early answer, so that a client which is still sending gets it (RFC 9112, 9.6)."""
 START_FAILED = 3
 """Exit status of a worker that could not start. For one of the first, another try would fail as well."""
 RETRY_SECONDS = 1.0
@@ -82,14 +81,14 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
         loop.add_signal_handler(number, asked.put_nowait, number)
     requests = InFlight()
     requests.count(app)
-    runner = web.AppRunner(app, access_log=None, lingering_time=LINGERING_TIME, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
     try:
         await runner.setup()
         # What is there now stays: to look through all of it again and again would hold up every request meanwhile.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
-        await web.SockSite(runner, sock).start()
+        await web.SockSite(runner, sock, backlog=BACKLOG).start()
         if announce:
             await announce(app)
         if await asked.get() == signal.SIGTERM:

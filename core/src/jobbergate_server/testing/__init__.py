@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
 from joserfc.jwk import RSAKey
 
+from jobbergate_server.connections import Runner
 from jobbergate_server.contributions import CONTRIBUTIONS, permission_names
 from jobbergate_server.dev import ISSUER_PATH, build
 from jobbergate_server.discovery import discover, select
@@ -70,6 +71,13 @@ class MakeApp(Protocol):
         samples: bool = False,
     ) -> Awaitable["Served"]:
         """Start it."""
+
+
+class _Server(TestServer):
+    """Serves as `jobbergate-server serve` does."""
+
+    async def _make_runner(self, **options: Any) -> web.AppRunner:  # noqa: ANN401 - aiohttp's
+        return Runner(self.app, **options)
 
 
 class Served:
@@ -142,9 +150,9 @@ async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> Asy
         read = _quiet(tables)
         issuer = Issuer(issuer_key, f"http://127.0.0.1:{port}{ISSUER_PATH}", read.oidc.permissions_claim)
         app = build(read, issuer, samples=samples, installed=_installed(plugins))
-        server = TestServer(app, port=port)
+        server = _Server(app, port=port)
         started.append(Served(server, issuer))
-        await server.start_server(access_log=None)
+        await server.start_server()
         return started[-1]
 
     yield make
