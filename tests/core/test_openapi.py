@@ -133,8 +133,8 @@ def test_an_operation_has_the_errors_that_the_server_can_answer(method: str, pat
     if "{" in path:
         assert "404" in statuses
     if "requestBody" in operation:
-        assert {"400", "413", "422"} <= statuses
-    for status in statuses & {"400", "401", "403", "404", "409", "413", "422", "503"} - {
+        assert {"400", "408", "413", "422"} <= statuses
+    for status in statuses & {"400", "401", "403", "404", "408", "409", "413", "422", "503"} - {
         "503" if path == "/ready" else ""
     }:
         response = resolved(DOCUMENT_OF_ALL, operation["responses"][status])

@@ -93,7 +93,7 @@ def test_a_declared_error_has_the_shape_of_all_errors() -> None:
     book = {"title": "Moby Dick", "lent_to": None}
     document = documented(Route("POST", "", add_book, permission=PUBLIC, status=201))
     operation = document["paths"]["/shelf"]["post"]
-    assert list(operation["responses"]) == ["201", "400", "409", "412", "413", "422"]
+    assert list(operation["responses"]) == ["201", "400", "408", "409", "412", "413", "422"]
     conflict = operation["responses"]["409"]
     assert conflict["description"] == "The book is lent."
     check({"detail": "Lent."}, conflict["content"]["application/json"]["schema"], document)

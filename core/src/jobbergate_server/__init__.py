@@ -20,6 +20,7 @@ from jobbergate_server.errors import (
     InvalidRequest,
     NotFound,
     Problem,
+    RequestTimeout,
     Unavailable,
     Unprocessable,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "PluginContext",
     "PreparedQuery",
     "Problem",
+    "RequestTimeout",
     "Route",
     "Schema",
     "Section",

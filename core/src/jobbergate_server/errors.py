@@ -11,6 +11,8 @@ from jobbergate_server.responses import json_response
 
 log = structlog.get_logger()
 
+MAX_ENTRIES = 100
+"""How many wrong values one answer names."""
 RETRY_AFTER = "1"
 """Seconds that a client is asked to wait before it repeats a request."""
 
@@ -56,6 +58,15 @@ class NotFound(ApiError):
     """There is no such thing (404)."""
 
     status = 404
+
+
+class RequestTimeout(ApiError):
+    """The body did not come in time (408); the connection is closed."""
+
+    status = 408
+
+    def __init__(self) -> None:
+        super().__init__("The body was not received in time.", {"Connection": "close"})
 
 
 class Conflict(ApiError):
@@ -120,12 +131,15 @@ class Problem(NamedTuple):
 
 
 class InvalidRequest(ApiError):
-    """Values of the request are not valid (422); ``entries`` are made by `Problem.entry`."""
+    """Values of the request are not valid (422); ``entries`` are made by `Problem.entry`.
+
+    The answer has the first `MAX_ENTRIES` of them, so that a large body does not become a far larger answer.
+    """
 
     status = 422
 
     def __init__(self, entries: list[dict[str, object]]) -> None:
-        super().__init__(entries)
+        super().__init__(entries[:MAX_ENTRIES])
 
 
 @web.middleware

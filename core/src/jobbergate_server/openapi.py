@@ -60,6 +60,7 @@ ERRORS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
     "401": ("Unauthorized", "The token is missing or not valid.", DETAIL_TEXT, "Not authenticated"),
     "403": ("Forbidden", "The token does not allow this.", DETAIL_TEXT, "Not authorized"),
     "404": ("NotFound", "There is no such thing.", DETAIL_TEXT, "Not Found"),
+    "408": ("RequestTimeout", "The body was not sent in time.", DETAIL_TEXT, "The body was not received in time."),
     "409": ("Conflict", "The request contradicts what is stored.", DETAIL_TEXT, "Already in use."),
     "412": (
         "PreconditionFailed",
@@ -227,7 +228,7 @@ def _expected_errors(route: Route, told: dict[str, Any]) -> Iterator[str]:
     if locations:
         yield "422"
     if locations & BODIES.keys():
-        yield from ("400", "413")
+        yield from ("400", "408", "413")
 
 
 def _null_content(route: Route) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The schemas are those of aiohttp-apispec's decorators. They are loaded here and 
 because the wire wants the token judged before a body is read, and the errors of all parts of a request in one answer.
 """
 
+import asyncio
 import json
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +15,7 @@ import marshmallow as ma
 from aiohttp import web
 from multidict import MultiDict
 
-from jobbergate_server.errors import BadRequest, InvalidRequest, Problem, Unauthorized
+from jobbergate_server.errors import BadRequest, InvalidRequest, Problem, RequestTimeout, Unauthorized
 from jobbergate_server.fields import NOT_MAPPING, REQUIRED, entries
 from jobbergate_server.uploads import UNREADABLE, Upload, read_form
 
@@ -24,11 +25,17 @@ PATH = web.RequestKey("path", dict[str, Any])
 FORM = web.RequestKey("form", dict[str, Any])
 HEADERS = web.RequestKey("headers", dict[str, Any])
 
+Read = Callable[[web.Request], Awaitable[object]]
+
 TWICE = "The header Authorization must be sent once."
 REMEMBERED = 1_000
 """How many queries are kept, in the form that their schemas give them."""
 MAX_DEPTH = 200
 """Objects and lists in each other in a JSON body: far below where a reader or writer of JSON gives up."""
+MAX_VALUES = 100_000
+"""Values in a JSON body: what is made of each takes a hundred times the bytes that it was sent in."""
+BODY_SECONDS = 60.0
+"""How long a body may take to arrive, so that nobody holds a request for ever by sending it slowly."""
 
 
 def bearer_token(request: web.Request) -> str:
@@ -85,31 +92,46 @@ async def _json(request: web.Request) -> object:
         raise InvalidRequest([problem.entry(["body", error.pos])]) from None
     except (ValueError, RecursionError):
         raise BadRequest(UNREADABLE) from None
-    if _is_too_deep(value):
+    if _is_too_much(value):
         raise BadRequest(UNREADABLE)
     return value
 
 
-def _is_too_deep(value: object) -> bool:
-    """Whether more than `MAX_DEPTH` objects and lists of ``value`` stand in each other."""
+def _is_too_much(value: object) -> bool:
+    """Whether more than `MAX_DEPTH` objects and lists of ``value`` stand in each other, or it has too many values."""
     level: list[Any] = [value]
+    left = MAX_VALUES
     for _ in range(MAX_DEPTH + 1):
         level = [item for item in level if isinstance(item, dict | list)]
-        if not level:
-            return False
+        left -= sum(map(len, level))
+        if not level or left < 0:
+            return left < 0
         level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
     return True
 
 
-Source = tuple[str, web.RequestKey[dict[str, Any]], Callable[[web.Request], Awaitable[object]]]
+def _in_time(read: Read) -> Read:
+    """``read``, which has `BODY_SECONDS` for it."""
+
+    async def read_in_time(request: web.Request) -> object:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await read(request)
+        except TimeoutError:
+            raise RequestTimeout from None
+
+    return read_in_time
+
+
+Source = tuple[str, web.RequestKey[dict[str, Any]], Read]
 
 # In the order in which their errors stand in an answer.
 SOURCES: Mapping[str, Source] = {
     "match_info": ("path", PATH, _path),
     "querystring": ("query", QUERY, _query),
     "headers": ("header", HEADERS, _headers),
-    "json": ("body", BODY, _json),
-    "form": ("body", FORM, read_form),
+    "json": ("body", BODY, _in_time(_json)),
+    "form": ("body", FORM, _in_time(read_form)),
 }
 
 
@@ -137,6 +159,7 @@ async def parse_request(request: web.Request, schemas: Mapping[str, ma.Schema]) 
     Raises:
         InvalidRequest: Values are missing or not valid; there is an entry for each.
         BadRequest: The body cannot be read.
+        RequestTimeout: It takes too long to arrive.
     """
     problems: list[dict[str, object]] = []
     received = {location: await SOURCES[location][2](request) for location in SOURCES if location in schemas}
