@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import marshmallow as ma
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from tortoise import Model
 
 from jobbergate_server.auth.identity import Identity, InvalidToken, set_caller
@@ -276,6 +276,13 @@ def _committable(response: web.StreamResponse) -> web.StreamResponse:
     return response
 
 
+async def _meet_expectation(request: web.Request) -> None:
+    """Let a client send the body that it waits with; what else it expects is ignored (RFC 9110, section 10.1.1)."""
+    if request.version >= HttpVersion11 and request.headers["Expect"].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+
+
 async def _authenticate(request: web.Request, verifier: TokenVerifier) -> Identity:
     try:
         return await verifier.verify(bearer_token(request))
@@ -293,4 +300,5 @@ def mount(
     states = {it.shape: endpoint(it) for it in routes if it.method == "GET" and it.path.endswith("}")}
     for route in routes:
         serve = endpoint(route, state=states.get(route.shape)).__call__
-        app.router.add_route(route.method, MOUNT + plugin.prefix + route.path, serve)
+        path = MOUNT + plugin.prefix + route.path
+        app.router.add_route(route.method, path, serve, expect_handler=_meet_expectation)
