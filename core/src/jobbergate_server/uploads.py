@@ -17,6 +17,8 @@ from jobbergate_server.settings import SETTINGS
 MAX_PARTS = 100
 MAX_HEADERS = 16
 MAX_HEADER = 8 * 1024
+MAX_PAIRS = 64 * 1024
+"""Bytes of a coded form, which has no files; to decode one takes many times its size."""
 UNREADABLE = "There was an error parsing the body"
 
 
@@ -47,7 +49,7 @@ async def read_form(request: web.Request) -> MultiDict[str | Upload]:
     """The fields of the request's form; empty when its body is none.
 
     Raises:
-        ContentTooLarge: There are more bytes than `limits.max_upload_size`.
+        ContentTooLarge: There are more bytes than `limits.max_upload_size`, or than `MAX_PAIRS` in a coded form.
         Unprocessable: There are more parts than `MAX_PARTS`.
         BadRequest: The body is not the form that its content type says.
     """
@@ -58,7 +60,7 @@ async def read_form(request: web.Request) -> MultiDict[str | Upload]:
         if request.content_type == "multipart/form-data":
             return await _read_parts(request, limit)
         if request.content_type == "application/x-www-form-urlencoded":
-            return await _read_pairs(request, limit)
+            return await _read_pairs(request)
     except web.RequestPayloadError:  # such as gzip that is none; aiohttp closes the connection
         raise BadRequest(UNREADABLE, {"Connection": "close"}) from None
     except (FormParserError, ValueError, ConnectionError):  # malformed; or the client has gone, and nobody reads it
@@ -83,12 +85,12 @@ async def _read_parts(request: web.Request, limit: int) -> MultiDict[str | Uploa
     return form.finish()
 
 
-async def _read_pairs(request: web.Request, limit: int) -> MultiDict[str | Upload]:
+async def _read_pairs(request: web.Request) -> MultiDict[str | Upload]:
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
-        if len(body) > limit:
-            raise too_large(limit)
+        if len(body) > MAX_PAIRS:
+            raise ContentTooLarge(f"A form without files cannot exceed {MAX_PAIRS} bytes.")
     return MultiDict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_PARTS))
 
 
