@@ -16,6 +16,8 @@ IDLE_SECONDS = 75.0
 
 Proxies keep a connection for 60 s, and must not find one closed that they are about to use.
 """
+MAX_FIELD = 32 * 1024
+"""Bytes of a header, so that a token of the size which is accepted comes through, and a larger one is told so."""
 UNREADABLE = "The request could not be read."
 
 log = structlog.get_logger()
@@ -56,6 +58,7 @@ class Runner(web.AppRunner):
             "access_log": None,
             "lingering_time": LINGERING_TIME,
             "keepalive_timeout": IDLE_SECONDS,
+            "max_field_size": MAX_FIELD,
         }
         connection = partial(Connection, server, **options)
         return cast("web.Server", connection)  # a site does no more than call it
