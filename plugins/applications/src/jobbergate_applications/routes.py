@@ -100,7 +100,7 @@ async def create_application(request: web.Request) -> Application:
     parameters=[
         {
             "in": "path",
-            "name": "application_identification",
+            "name": "application_id",
             "required": True,
             "description": "The application's id or identifier.",
             "schema": {"type": "string", "examples": ["fluid-dynamics"]},
@@ -110,7 +110,7 @@ async def create_application(request: web.Request) -> Application:
 @response_schema(ApplicationDetailSchema)
 async def get_application(request: web.Request) -> Application:
     """Whatever reads as an integer is an id; everything else is an identifier."""
-    text = request.match_info["application_identification"]
+    text = request.match_info["application_id"]
     identification: int | str
     try:
         identification = int(text)
@@ -278,7 +278,7 @@ ROUTES = [
     Route("GET", "", list_applications, permission=VIEW),
     Route("POST", "", create_application, permission=EDIT, status=201),
     Route("DELETE", "", delete_application_by_identifier, permission=EDIT, status=204),
-    Route("GET", "/{application_identification}", get_application, permission=VIEW),
+    Route("GET", "/{application_id}", get_application, permission=VIEW),
     Route("PUT", "/{application_id}", update_application, permission=EDIT, prepare=prepare_update),
     Route("DELETE", "/{application_id}", delete_application, permission=EDIT, status=204),
     Route("POST", "/{application_id}/upload", upload_application, permission=EDIT, prepare=prepare_upload, status=201),
