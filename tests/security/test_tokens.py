@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import FormData
+from aiohttp.test_utils import TestClient, TestServer
 from joserfc import jwe, jws
 from joserfc.jwk import RSAKey
 from promises import answered
 
+from jobbergate_server.app import create_app
 from jobbergate_server.auth.tokens import MAX_SIZE
 from jobbergate_server.contributions import CONTRIBUTIONS
 from jobbergate_server.dev import EMAIL
 from jobbergate_server.routing import MOUNT, WRITING
+from jobbergate_server.settings import SETTINGS, Oidc
 from jobbergate_server.testing.caller import Caller
 
 if TYPE_CHECKING:
@@ -274,10 +277,25 @@ async def test_a_token_without_a_client_id_is_no_agents(served: Served, azp: obj
     assert answer.complaint is None
 
 
+AUDIENCES: dict[int, list[object]] = {
+    200: ["jobbergate", ["jobbergate"], ["other", "jobbergate"]],
+    401: ["Jobbergate", "jobbergate ", "jobbergate other", "*", "", None, [], ["jobbergate2"], ["jobbergate", 7], {}],
+}
+
+
 @pytest.mark.database("sqlite")
-async def test_an_audience_is_a_whole_member_of_the_list(make_app: MakeApp, issuer_key: RSAKey) -> None:
-    served = await make_app()
-    forge = Forge(served, issuer_key)
+@pytest.mark.parametrize("status", AUDIENCES)
+async def test_the_audience_is_a_whole_member_of_the_list(served: Served, forge: Forge, status: int) -> None:
+    oidc = Oidc(issuer=served.issuer.url, audience="jobbergate")
+    app = create_app(served.app[SETTINGS].model_copy(update={"oidc": oidc}))
+    async with TestClient(TestServer(app)) as client:
+        for audience in AUDIENCES[status]:
+            headers = {"Authorization": f"Bearer {forge.token(aud=audience)}"}
+            async with client.get(LIST, headers=headers) as response:
+                assert response.status == status, audience
+
+
+@pytest.mark.database("sqlite")
+async def test_a_token_for_an_audience_is_refused_where_none_is_configured(served: Served, forge: Forge) -> None:
     for audience in ("jobbergate", ["jobbergate"], [], "", {"jobbergate": True}, 7):
-        # The development server has no audience, and takes no token that is meant for somebody.
         assert await status_of(served, forge.token(aud=audience)) == 401
