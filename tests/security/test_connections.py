@@ -97,7 +97,6 @@ async def test_what_is_no_request_is_answered_as_all_errors_are(attacked: Served
         [b"Transfer-Encoding: xchunked"],
         [b"Transfer-Encoding : chunked"],
         [b"Transfer-Encoding:\x0bchunked"],
-        [b"Content-Encoding: br", b"Content-Length: 23"],
     ],
     ids=lambda lines: " ".join(str(line) for line in lines),
 )
@@ -145,11 +144,11 @@ async def test_a_body_that_does_not_come_in_time_is_given_up(
 
         dripping = asyncio.create_task(drip())
         status, headers, answer = await raw.answer()
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
         assert (status, answer) == (408, LATE)
         assert headers["connection"] == "close"
         assert await raw.rest() == b""
-        dripping.cancel()
-        await asyncio.gather(dripping, return_exceptions=True)
 
 
 async def test_a_body_that_comes_in_pieces_is_taken(attacked: Served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import tracemalloc
+import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -316,3 +317,48 @@ async def test_a_template_that_is_a_bomb_or_wants_out_makes_no_job_script(owner:
         assert "root:" not in await response.text()
     _, found, _ = await owner.send("GET", SCRIPTS)
     assert [it["job_script_name"] for it in found["results"]] == ["x"]
+
+
+@pytest.mark.usefixtures("memory")
+async def test_a_bomb_of_a_stranger_is_not_unpacked_to_be_thrown_away(
+    attacked: Served, bomb: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack(*_: object) -> None:
+        pytest.fail("it was unpacked")
+
+    monkeypatch.setattr(zlib, "decompressobj", unpack)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with attacked.client().post(SCRIPTS, data=BytesIO(bomb), headers=headers) as response:
+        assert (response.status, await response.json()) == (401, {"detail": "Not authenticated"})
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip", "x", "gzip;q=1"])
+async def test_a_body_that_is_packed_in_another_way_cannot_be_read(owner: Owner, encoding: str) -> None:
+    headers = {**FORM_TYPE, "Content-Encoding": encoding}
+    unreadable = (400, {"detail": "There was an error parsing the body"})
+    assert await owner.upload(part(b"x", "main.sh") + END, headers) == unreadable
+    headers["Content-Type"] = "application/json"
+    assert (await owner.send("POST", SCRIPTS, data=b'{"job_script_name":"x"}', headers=headers))[:2] == unreadable
+
+
+@pytest.mark.parametrize(
+    ("encoding", "wbits"),
+    [("gzip", 31), ("GZip", 31), ("x-gzip", 31), ("deflate", 15), ("deflate", -15), ("identity", None), ("", None)],
+)
+async def test_a_packed_body_is_read_as_it_was(owner: Owner, encoding: str, wbits: int | None) -> None:
+    def packed(content: bytes) -> bytes:
+        if wbits is None:
+            return content
+        packer = zlib.compressobj(wbits=wbits)
+        return packer.compress(content) + packer.flush()
+
+    headers = {**FORM_TYPE, "Content-Encoding": encoding}
+    form = packed(part(b"x" * 200_000, "main.sh") + END)
+    assert (await owner.upload(form, headers))[0] == 200
+    headers["Content-Type"] = "application/json"
+    body = packed(b'{"job_script_name":"%b"}' % (b"x" * 200))
+    assert (await owner.send("POST", SCRIPTS, data=body, headers=headers))[0] == 201
+    if wbits:
+        unreadable = (400, {"detail": "There was an error parsing the body"})
+        assert await owner.upload(form[:-9], FORM_TYPE | {"Content-Encoding": encoding}) == unreadable
+        assert (await owner.send("POST", SCRIPTS, data=body[:-9], headers=headers))[:2] == unreadable

@@ -38,8 +38,11 @@ class Raw:
 
     async def rest(self) -> bytes:
         """Everything until the server closes the connection."""
-        async with asyncio.timeout(PATIENCE):
-            return await self._reader.read()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._reader.read()
+        except ConnectionResetError:  # it was closed while there was more to be read
+            return b""
 
 
 @asynccontextmanager

@@ -59,6 +59,7 @@ class Runner(web.AppRunner):
             "lingering_time": LINGERING_TIME,
             "keepalive_timeout": IDLE_SECONDS,
             "max_field_size": MAX_FIELD,
+            "auto_decompress": False,  # which `bodies` does
         }
         connection = partial(Connection, server, **options)
         return cast("web.Server", connection)  # a site does no more than call it

@@ -15,6 +15,7 @@ import marshmallow as ma
 from aiohttp import web
 from multidict import MultiDict
 
+from jobbergate_server.bodies import unpacked
 from jobbergate_server.errors import BadRequest, InvalidRequest, Problem, RequestTimeout, Unauthorized
 from jobbergate_server.fields import NOT_MAPPING, REQUIRED, entries
 from jobbergate_server.uploads import UNREADABLE, Upload, read_form
@@ -74,9 +75,11 @@ async def _json(request: web.Request) -> object:
         BadRequest: It cannot be read as JSON at all.
     """
     try:
-        raw = await request.read()
-    except web.RequestPayloadError:  # such as gzip that is none; aiohttp closes the connection
+        raw = await (_unpacked(request) if "Content-Encoding" in request.headers else request.read())
+    except web.RequestPayloadError:  # such as chunks that are none; aiohttp closes the connection
         raise BadRequest(UNREADABLE, {"Connection": "close"}) from None
+    except ValueError:
+        raise BadRequest(UNREADABLE) from None
     if not raw:
         return None
     subtype = request.content_type.partition("/")
@@ -95,6 +98,15 @@ async def _json(request: web.Request) -> object:
     if _is_too_much(value):
         raise BadRequest(UNREADABLE)
     return value
+
+
+async def _unpacked(request: web.Request) -> bytes:
+    body = bytearray()
+    async for piece in unpacked(request):
+        body += piece
+        if len(body) > request.client_max_size:
+            raise web.HTTPRequestEntityTooLarge(request.client_max_size)
+    return bytes(body)
 
 
 def _is_too_much(value: object) -> bool:

@@ -11,6 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from jobbergate_server import fields
+from jobbergate_server.bodies import unpacked
 from jobbergate_server.errors import BadRequest, ContentTooLarge, Problem, Unprocessable
 from jobbergate_server.settings import SETTINGS
 
@@ -61,7 +62,7 @@ async def read_form(request: web.Request) -> MultiDict[str | Upload]:
             return await _read_parts(request, limit)
         if request.content_type == "application/x-www-form-urlencoded":
             return await _read_pairs(request)
-    except web.RequestPayloadError:  # such as gzip that is none; aiohttp closes the connection
+    except web.RequestPayloadError:  # such as chunks that are none; aiohttp closes the connection
         raise BadRequest(UNREADABLE, {"Connection": "close"}) from None
     except (FormParserError, ValueError, ConnectionError):  # malformed; or the client has gone, and nobody reads it
         raise BadRequest(UNREADABLE) from None
@@ -77,7 +78,7 @@ async def _read_parts(request: web.Request, limit: int) -> MultiDict[str | Uploa
     _, options = parse_options_header(request.headers["Content-Type"])
     form = _Form(options.get(b"boundary", b""))
     left = limit
-    async for chunk in request.content.iter_any():
+    async for chunk in unpacked(request):
         left -= len(chunk)
         if left < 0:
             raise too_large(limit)
@@ -87,7 +88,7 @@ async def _read_parts(request: web.Request, limit: int) -> MultiDict[str | Uploa
 
 async def _read_pairs(request: web.Request) -> MultiDict[str | Upload]:
     body = bytearray()
-    async for chunk in request.content.iter_any():
+    async for chunk in unpacked(request):
         body += chunk
         if len(body) > MAX_PAIRS:
             raise ContentTooLarge(f"A form without files cannot exceed {MAX_PAIRS} bytes.")
