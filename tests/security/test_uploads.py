@@ -177,6 +177,7 @@ async def test_a_strange_name_stays_one_name_in_the_headers_of_a_download(owner:
         "Server",
         "X-Request-ID",
         "Cache-Control",
+        "Etag",
     }
     assert headers["Content-Type"] == "text/plain; charset=utf-8"
     assert re.fullmatch(ATTACHMENT, headers["Content-Disposition"])

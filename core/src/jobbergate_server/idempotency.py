@@ -19,7 +19,7 @@ from jobbergate_server.database import Database, now
 from jobbergate_server.errors import BadRequest, Handler, Unprocessable
 from jobbergate_server.models import IdempotencyKey
 from jobbergate_server.permissions import IDENTITY
-from jobbergate_server.requests import FORM
+from jobbergate_server.requests import BODY, FORM
 from jobbergate_server.uploads import Upload
 
 KEY = "Idempotency-Key"
@@ -55,8 +55,9 @@ class Claim:
         keys = request.headers.getall(KEY)
         if len(keys) != 1 or not (0 < len(keys[0]) <= MAX_LENGTH and keys[0].isascii() and keys[0].isprintable()):
             raise BadRequest(f"The header {KEY} must be sent once, with 1 to {MAX_LENGTH} printable ASCII characters.")
-        parts = [request.path_qs, sha256(await request.read()).hexdigest(), request.get(FORM)]
-        # In a thread, as there may be a hundred megabytes of files. How a form is parted differs from time to time.
+        # What the schemas made of the body: how a form is parted, or a body is packed, differs from time to time.
+        parts = [request.path_qs, request.get(BODY), request.get(FORM)]
+        # In a thread, as there may be a hundred megabytes of files.
         fingerprint = await asyncio.to_thread(_digest, parts)
         return cls(_digest([request[IDENTITY].subject, keys[0]]), fingerprint)
 
