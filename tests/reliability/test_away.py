@@ -59,9 +59,10 @@ async def way(database_url: str, dialect: str) -> AsyncIterator[Line | None]:
 @pytest.fixture
 async def served(make_app: MakeApp, way: Line | None, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Served:
     """A server with one connection that waits for it only for a moment."""
-    monkeypatch.setattr(postgresql, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(postgresql, "WAIT_SECONDS", 1)
     monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.1)
     monkeypatch.setattr(database, "SQLITE_TIMEOUT", 100)
+    monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.5)
     return await make_app(settings={"database": {"url": way.url if way else database_url, "pool_size": 1}})
 
 
@@ -109,6 +110,19 @@ async def test_requests_are_served_again_as_soon_as_the_database_is_back(client:
             assert response.status == 204
     assert (await added(client))[0] == 201
     assert await total(client) == 2
+
+
+@pytest.mark.database("postgresql")
+async def test_a_statement_that_takes_too_long_holds_nobody_up(client: Client, way: Line) -> None:
+    assert (await added(client))[0] == 201
+    slow = {"detail": "The database takes too long."}
+    async with way.stalled():
+        async with client.put(f"{SCRIPTS}/1", json={"job_script_name": "b"}) as response:
+            assert await told(response) == (503, slow, "1")
+        async with client.get(SCRIPTS) as response:  # which needs another connection
+            assert await told(response) == (503, AWAY, "1")
+    async with client.get(SCRIPTS) as response:
+        assert [row["job_script_name"] for row in (await response.json())["results"]] == ["a"]
 
 
 @pytest.mark.database("postgresql")

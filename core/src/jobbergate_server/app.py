@@ -125,6 +125,7 @@ async def _check_schema(app: web.Application) -> AsyncIterator[None]:
             f"The schema is behind: {', '.join(missing)} must be applied. Run `jobbergate-server migrate`, "
             "or set database.migrate_on_start."
         )
+    database.limit_statements()  # migrations may take as long as they need
     yield
 
 

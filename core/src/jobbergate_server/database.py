@@ -21,7 +21,7 @@ from jobbergate_server import settings
 from jobbergate_server.events import Event
 from jobbergate_server.fields import INT4_MAX
 from jobbergate_server.insertion import insert_alone
-from jobbergate_server.postgresql import fetch_planned
+from jobbergate_server.postgresql import Client, fetch_planned
 from jobbergate_server.statements import PreparedQuery, Row, Statement
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FINDERS = 1_000
 """How many kinds of rows `find` keeps the SQL for."""
+STATEMENT_SECONDS = 20.0
+"""How long PostgreSQL may take for a statement of a request."""
 SQLITE_TIMEOUT = 5000
 """Milliseconds that a statement waits for another process to finish its write."""
 
@@ -225,6 +227,14 @@ class Database:
             for journal in self.journals():
                 await journal.write(self.client, events)
         return events
+
+    def limit_statements(self) -> None:
+        """Let statements fail with `Unavailable` from now on that take longer than `STATEMENT_SECONDS`.
+
+        On SQLite there is nobody to wait for, but who writes at the same time, which has a limit of its own.
+        """
+        if isinstance(self.client, Client):
+            self.client.statement_seconds = STATEMENT_SECONDS
 
     def statistics(self) -> dict[str, float]:
         """How many connections this process holds, and how many of them nobody uses at the moment."""

@@ -1,8 +1,11 @@
 """Tortoise's PostgreSQL backend: a pool whose connections go from hand to hand, and transactions that begin late."""
 
+import asyncio
 from asyncio import CancelledError, Future, get_running_loop
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import Any, cast
 
 import asyncpg
@@ -23,6 +26,7 @@ from jobbergate_server.writes import WriteCounter
 
 AWAY = "The database cannot be reached at the moment."
 BUSY = "All connections to the database are in use."
+SLOW = "The database takes too long."
 WAIT_SECONDS = 4.0
 """How long somebody waits for a connection that others have, or for PostgreSQL to take a new one."""
 LOST = (
@@ -45,6 +49,8 @@ class Client(WriteCounter, AsyncpgDBClient):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
         super().__init__(**options)
+        self.statement_seconds: float | None = None
+        """How long a statement may take; None without a limit, as for migrations."""
         self._free = self.pool_maxsize
         self._waiting: deque[Future[Connection | None]] = deque()
 
@@ -55,6 +61,10 @@ class Client(WriteCounter, AsyncpgDBClient):
     def connections(self) -> tuple[int, int]:
         """The connections of the pool, and the idle ones among them."""
         return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
+
+    def timeout(self) -> asyncio.Timeout:
+        """The deadline of a statement that begins now."""
+        return asyncio.timeout(self.statement_seconds)
 
     def acquire_connection(self) -> "Turn":
         """A connection for one statement."""
@@ -87,7 +97,8 @@ class Client(WriteCounter, AsyncpgDBClient):
             return
         try:
             if self._pool:
-                await self._pool.release(connection)
+                with suppress(TimeoutError):  # then the pool has ended the connection
+                    await self._pool.release(connection, timeout=WAIT_SECONDS)
         finally:
             self._pass(None)
 
@@ -135,12 +146,20 @@ class Turn(PoolConnectionWrapper[Connection]):
 
     async def __aenter__(self) -> Connection:
         self.connection = await self.client.take()
+        self._timeout = self.client.timeout()
+        await self._timeout.__aenter__()
         return self.connection
 
-    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self.connection is not None  # noqa: S101 - it was entered
         reason = _excuse(self.connection, error)
-        await self.client.give(self.connection, is_sound=error is None)
+        try:
+            with _slowness_told():
+                await self._timeout.__aexit__(kind, error, trace)
+        finally:
+            await self.client.give(self.connection, is_sound=error is None)
         if reason:
             raise reason from error
 
@@ -173,7 +192,9 @@ class Transaction(TransactionWrapper):
         """Take a connection and begin."""
         self._connection = await self.pool.take()
         try:
-            await super().begin()
+            with _slowness_told():
+                async with self.pool.timeout():
+                    await super().begin()
         except BaseException:
             self.transaction = None
             await self.pool.give(self._connection, is_sound=False)
@@ -193,13 +214,21 @@ class Step(ConnectionWrapper[Connection]):
         try:
             if not self.client.has_begun:
                 await self.client.begin()
+            self._timeout = self.client.pool.timeout()
+            await self._timeout.__aenter__()
         except BaseException:
             self._lock.release()
             raise
         return self.client.connection
 
-    async def __aexit__(self, kind: object, error: BaseException | None, *rest: object) -> None:
-        await super().__aexit__(kind, error, *rest)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with _slowness_told():
+                await self._timeout.__aexit__(kind, error, trace)
+        finally:
+            await super().__aexit__(kind, error, trace)
         if reason := _excuse(self.client.connection, error):
             raise reason from error
 
@@ -233,11 +262,13 @@ class TransactionContext(TransactionContextPooled):
             return
         is_sound = False
         try:
-            if error is None:
-                await transaction.commit()
-                is_sound = True
-            elif not _is_gone(transaction.connection):
-                await transaction.rollback()
+            with _slowness_told():
+                async with pool.timeout():
+                    if error is None:
+                        await transaction.commit()
+                        is_sound = True
+                    elif not _is_gone(transaction.connection):
+                        await transaction.rollback()
         except Exception as failure:
             if reason := _excuse(transaction.connection, failure):
                 raise reason from failure
@@ -255,6 +286,14 @@ async def fetch_planned(client: BaseDBAsyncClient, sql: str, values: Sequence[ob
     async with client.acquire_connection() as connection, connection.transaction():
         await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
         return list(await connection.fetch(sql, *values))
+
+
+@contextmanager
+def _slowness_told() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unavailable(SLOW) from error
 
 
 def _give_up(turn: Future[Connection | None]) -> None:
