@@ -363,3 +363,5 @@ async def test_a_packed_body_is_read_as_it_was(owner: Owner, encoding: str, wbit
         unreadable = (400, {"detail": "There was an error parsing the body"})
         assert await owner.upload(form[:-9], FORM_TYPE | {"Content-Encoding": encoding}) == unreadable
         assert (await owner.send("POST", SCRIPTS, data=body[:-9], headers=headers))[:2] == unreadable
+        assert (await owner.send("POST", SCRIPTS, data=body + b"x", headers=headers))[:2] == unreadable
+        assert (await owner.send("POST", SCRIPTS, data=body + bytes(200_000), headers=headers))[:2] == unreadable

@@ -29,14 +29,17 @@ async def unpacked(request: web.Request) -> AsyncGenerator[bytes, None]:
     try:
         async for chunk in chunks:
             unpacker = unpacker or _unpacker(encoding, chunk)
-            rest = chunk
-            while rest:
-                yield unpacker.decompress(rest, PIECE)
+            if unpacker.eof:
+                raise ValueError("the packed body goes on after its end")
+            rest, piece = chunk, b""
+            while rest or len(piece) == PIECE:  # of what is read already, there may be more
+                piece = unpacker.decompress(rest, PIECE)
+                yield piece
                 rest = unpacker.unconsumed_tail
     except zlib.error:
         raise ValueError("the body is not packed as it says") from None
-    if unpacker and not unpacker.eof:
-        raise ValueError("the packed body ends too early")
+    if unpacker and (unpacker.unused_data or not unpacker.eof):
+        raise ValueError("the packed body has another end than it says")
 
 
 def _unpacker(encoding: str, start: bytes) -> "zlib._Decompress":

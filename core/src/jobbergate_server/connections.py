@@ -35,7 +35,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what cannot be read, such as a line that is none or a body in an unknown encoding, and close."""
+        """Answer what cannot be read, such as a request line that is none, and close."""
         if status != web.HTTPBadRequest.status_code:
             return super().handle_error(request, status, exc, message)
         log.info("request not understood", reason=type(exc).__name__)
