@@ -17,8 +17,8 @@ from drills.uploads import APPLICATIONS, SCRIPTS, application_form, script_text
 UPLOADS = 8
 RENDERINGS = 4
 PARTS = 20
-PAUSE = 0.05
-"""Seconds between two parts of an upload."""
+PAUSE = 0.2
+"""Seconds between two parts of an upload, which takes longer than the server listens on after SIGTERM."""
 LATEST = 0.3
 SEED = 4
 LONGEST = 30
