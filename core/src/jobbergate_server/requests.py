@@ -37,6 +37,8 @@ MAX_VALUES = 100_000
 """Values in a JSON body: what is made of each takes a hundred times the bytes that it was sent in."""
 BODY_SECONDS = 60.0
 """How long a body may take to arrive, so that nobody holds a request for ever by sending it slowly."""
+BODY_RATE = 128 * 1024
+"""Bytes a second for which there is more time, where its length is told: what a slow line of one megabit takes."""
 
 
 def bearer_token(request: web.Request) -> str:
@@ -123,11 +125,12 @@ def _is_too_much(value: object) -> bool:
 
 
 def _in_time(read: Read) -> Read:
-    """``read``, which has `BODY_SECONDS` for it."""
+    """``read``, with a deadline for it."""
 
     async def read_in_time(request: web.Request) -> object:
+        seconds = BODY_SECONDS + (request.content_length or 0) / BODY_RATE
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(seconds):
                 return await read(request)
         except TimeoutError:
             raise RequestTimeout from None
