@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.postgres import cluster
 from benchmarks.processes import ServerError
 from benchmarks.provider import provider
-from drills import claim, files, keys, kill, memory, migrate, replicas, report, restart, stop, workers
+from drills import claim, document, files, keys, kill, memory, migrate, replicas, report, restart, stop, workers
 from drills.drill import Drill, tell
 from drills.installation import Run
 from drills.report import Result
@@ -27,6 +27,7 @@ DRILLS = (
     files.DRILL,
     memory.DRILL,
     workers.DRILL,
+    document.DRILL,
 )
 
 

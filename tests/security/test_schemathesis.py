@@ -6,6 +6,7 @@ Each worker of pytest has a server of its own, as a user would start it.
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 SETTINGS = load_settings(oidc={"issuer": "http://127.0.0.1:8000/oidc"})
 DOCUMENT = json.loads(encoded_document(collect(Plugins(discover(), SETTINGS.plugins), SETTINGS), __version__))
-EXAMPLES = 5
+EXAMPLES = int(os.environ.get("JOBBERGATE_TEST_EXAMPLES", "5"))
 """How many requests are made up for each operation, after those for every limit that the document has."""
 ALREADY_NAMED = {"checks": {"unsupported_method": {"enabled": False}, "allow_header_conformance": {"enabled": False}}}
 CONFIG = SchemathesisConfig.from_dict(
