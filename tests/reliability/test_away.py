@@ -62,7 +62,7 @@ async def served(make_app: MakeApp, way: Line | None, database_url: str, monkeyp
     monkeypatch.setattr(postgresql, "WAIT_SECONDS", 1)
     monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.1)
     monkeypatch.setattr(database, "SQLITE_TIMEOUT", 100)
-    monkeypatch.setattr(database, "STATEMENT_SECONDS", 0.5)
+    monkeypatch.setattr(database, "STATEMENT_SECONDS", 3)
     return await make_app(settings={"database": {"url": way.url if way else database_url, "pool_size": 1}})
 
 

@@ -1,7 +1,7 @@
 """The boot order: from settings to an application that serves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.auth.tokens import TokenVerifier
 from jobbergate_server.contributions import CONTRIBUTIONS, EVENTS, Contribution, active, event_types
 from jobbergate_server.cors import allow_origin, cors_middleware
-from jobbergate_server.database import DATABASE
+from jobbergate_server.database import DATABASE, Database
 from jobbergate_server.dispatch import Dispatcher
 from jobbergate_server.errors import error_middleware
 from jobbergate_server.files import FILES, Files
@@ -84,8 +84,9 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     if cors:
         app.on_response_prepare.append(allow_origin)
     app.cleanup_ctx.append(_connect)
-    app.cleanup_ctx.append(_check_schema)
-    app.cleanup_ctx.append(_purge)
+    app.cleanup_ctx.append(_check_schema)  # migrations may take as long as they need, and statements later not
+    app.cleanup_ctx.append(partial(_in_background, Database.limit_statements))
+    app.cleanup_ctx.append(partial(_in_background, purge_regularly))
     app.cleanup_ctx.append(partial(_tell_plugins, Dispatcher(plugins, contributions, database)))
     app.cleanup_ctx.extend(
         partial(_keep_open, contribution, lambda: {**database.statistics(), **verifier.statistics()})
@@ -125,15 +126,16 @@ async def _check_schema(app: web.Application) -> AsyncIterator[None]:
             f"The schema is behind: {', '.join(missing)} must be applied. Run `jobbergate-server migrate`, "
             "or set database.migrate_on_start."
         )
-    database.limit_statements()  # migrations may take as long as they need
     yield
 
 
-async def _purge(app: web.Application) -> AsyncIterator[None]:
-    purging = asyncio.create_task(purge_regularly(app[DATABASE]))
+async def _in_background(
+    work: Callable[[Database], Coroutine[None, None, None]], app: web.Application
+) -> AsyncIterator[None]:
+    task = asyncio.create_task(work(app[DATABASE]))
     yield
-    purging.cancel()
-    await asyncio.wait([purging])
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _tell_plugins(dispatcher: Dispatcher, app: web.Application) -> AsyncIterator[None]:

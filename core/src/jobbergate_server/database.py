@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FINDERS = 1_000
 """How many kinds of rows `find` keeps the SQL for."""
 STATEMENT_SECONDS = 20.0
-"""How long PostgreSQL may take for a statement of a request."""
+"""How long PostgreSQL may take for a statement of a request, or for all of a transaction."""
 SQLITE_TIMEOUT = 5000
 """Milliseconds that a statement waits for another process to finish its write."""
 
@@ -228,13 +228,13 @@ class Database:
                 await journal.write(self.client, events)
         return events
 
-    def limit_statements(self) -> None:
-        """Let statements fail with `Unavailable` from now on that take longer than `STATEMENT_SECONDS`.
+    async def limit_statements(self) -> None:
+        """Let statements and transactions fail with `Unavailable` that take longer than `STATEMENT_SECONDS`.
 
-        On SQLite there is nobody to wait for, but who writes at the same time, which has a limit of its own.
+        On SQLite there is nobody to wait for but who writes at the same time, which has a limit of its own.
         """
         if isinstance(self.client, Client):
-            self.client.statement_seconds = STATEMENT_SECONDS
+            await self.client.limit(STATEMENT_SECONDS)
 
     def statistics(self) -> dict[str, float]:
         """How many connections this process holds, and how many of them nobody uses at the moment."""

@@ -22,7 +22,6 @@ class InFlight:
     def count(self, app: web.Application) -> None:
         """Count the requests of ``app``, which has not started yet."""
         app.middlewares.insert(0, self._middleware)
-        app.on_response_prepare.append(self._close)
 
     async def end(self, seconds: float) -> None:
         """Wait until all are answered, or for so many seconds; from now on a connection ends with its answer."""
@@ -38,15 +37,13 @@ class InFlight:
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self._number += 1
         try:
-            return await handler(request)
+            response = await handler(request)
         finally:
             self._number -= 1
             self._tell()
-
-    async def _close(self, _: web.Request, response: web.StreamResponse) -> None:
         if self._is_ending:
             response.force_close()
-            response.headers["Connection"] = "close"  # aiohttp has written its own headers before
+        return response
 
     def _tell(self) -> None:
         if self._is_ending and not self._number:

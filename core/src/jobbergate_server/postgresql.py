@@ -3,8 +3,8 @@
 import asyncio
 from asyncio import CancelledError, Future, get_running_loop
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, cast
 
@@ -49,8 +49,9 @@ class Client(WriteCounter, AsyncpgDBClient):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
         super().__init__(**options)
-        self.statement_seconds: float | None = None
-        """How long a statement may take; None without a limit, as for migrations."""
+        self._taken: dict[Connection, float] = {}
+        """When each connection that is in use was taken."""
+        self._overdue: set[Connection] = set()
         self._free = self.pool_maxsize
         self._waiting: deque[Future[Connection | None]] = deque()
 
@@ -62,9 +63,26 @@ class Client(WriteCounter, AsyncpgDBClient):
         """The connections of the pool, and the idle ones among them."""
         return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
 
-    def timeout(self) -> asyncio.Timeout:
-        """The deadline of a statement that begins now."""
-        return asyncio.timeout(self.statement_seconds)
+    async def limit(self, seconds: float) -> None:
+        """End connections, again and again, that somebody has had for longer than so many ``seconds``.
+
+        What they wait for fails then. To look at all of them now and then takes less than a timer for each.
+        """
+        loop = get_running_loop()
+        while True:
+            await asyncio.sleep(seconds / 10)
+            latest = loop.time() - seconds
+            for connection in [it for it, taken in self._taken.items() if taken < latest and not _is_gone(it)]:
+                self._overdue.add(connection)
+                connection.terminate()
+
+    def excuse(self, connection: Connection, error: BaseException | None) -> Unavailable | None:
+        """What a client is told of an error that is neither its own nor this server's."""
+        if isinstance(error, OVERTAKEN):
+            return Overtaken()
+        if isinstance(error, Exception) and (isinstance(error, LOST) or _is_gone(connection)):
+            return Unavailable(SLOW if connection in self._overdue else AWAY)
+        return None
 
     def acquire_connection(self) -> "Turn":
         """A connection for one statement."""
@@ -78,9 +96,11 @@ class Client(WriteCounter, AsyncpgDBClient):
         Raises:
             Unavailable: PostgreSQL does not answer, or all connections were in use for too long.
         """
-        connection = await self._turn()
-        if connection is not None:
-            return connection
+        connection = await self._turn() or await self._acquire()
+        self._taken[connection] = get_running_loop().time()
+        return connection
+
+    async def _acquire(self) -> Connection:
         try:
             if self._pool is None:
                 await PoolConnectionWrapper(self, self._pool_init_lock).ensure_connection()
@@ -93,6 +113,8 @@ class Client(WriteCounter, AsyncpgDBClient):
 
     async def give(self, connection: Connection, *, is_sound: bool) -> None:
         """Pass a connection on to who has waited longest, or back to the pool, which looks after those not sound."""
+        self._taken.pop(connection, None)
+        self._overdue.discard(connection)
         if is_sound and self._waiting and not _is_gone(connection) and self._pass(connection):
             return
         try:
@@ -146,20 +168,14 @@ class Turn(PoolConnectionWrapper[Connection]):
 
     async def __aenter__(self) -> Connection:
         self.connection = await self.client.take()
-        self._timeout = self.client.timeout()
-        await self._timeout.__aenter__()
         return self.connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self.connection is not None  # noqa: S101 - it was entered
-        reason = _excuse(self.connection, error)
-        try:
-            with _slowness_told():
-                await self._timeout.__aexit__(kind, error, trace)
-        finally:
-            await self.client.give(self.connection, is_sound=error is None)
+        reason = self.client.excuse(self.connection, error)
+        await self.client.give(self.connection, is_sound=error is None)
         if reason:
             raise reason from error
 
@@ -192,12 +208,13 @@ class Transaction(TransactionWrapper):
         """Take a connection and begin."""
         self._connection = await self.pool.take()
         try:
-            with _slowness_told():
-                async with self.pool.timeout():
-                    await super().begin()
-        except BaseException:
+            await super().begin()
+        except BaseException as error:
             self.transaction = None
+            reason = self.pool.excuse(self._connection, error)
             await self.pool.give(self._connection, is_sound=False)
+            if reason:
+                raise reason from error
             raise
 
     def _in_transaction(self) -> NestedTransactionContext:
@@ -214,8 +231,6 @@ class Step(ConnectionWrapper[Connection]):
         try:
             if not self.client.has_begun:
                 await self.client.begin()
-            self._timeout = self.client.pool.timeout()
-            await self._timeout.__aenter__()
         except BaseException:
             self._lock.release()
             raise
@@ -224,12 +239,8 @@ class Step(ConnectionWrapper[Connection]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            with _slowness_told():
-                await self._timeout.__aexit__(kind, error, trace)
-        finally:
-            await super().__aexit__(kind, error, trace)
-        if reason := _excuse(self.client.connection, error):
+        await super().__aexit__(kind, error, trace)
+        if reason := self.client.pool.excuse(self.client.connection, error):
             raise reason from error
 
 
@@ -262,15 +273,13 @@ class TransactionContext(TransactionContextPooled):
             return
         is_sound = False
         try:
-            with _slowness_told():
-                async with pool.timeout():
-                    if error is None:
-                        await transaction.commit()
-                        is_sound = True
-                    elif not _is_gone(transaction.connection):
-                        await transaction.rollback()
+            if error is None:
+                await transaction.commit()
+                is_sound = True
+            elif not _is_gone(transaction.connection):
+                await transaction.rollback()
         except Exception as failure:
-            if reason := _excuse(transaction.connection, failure):
+            if reason := pool.excuse(transaction.connection, failure):
                 raise reason from failure
             raise
         finally:
@@ -288,26 +297,9 @@ async def fetch_planned(client: BaseDBAsyncClient, sql: str, values: Sequence[ob
         return list(await connection.fetch(sql, *values))
 
 
-@contextmanager
-def _slowness_told() -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise Unavailable(SLOW) from error
-
-
 def _give_up(turn: Future[Connection | None]) -> None:
     if not turn.done():
         turn.set_exception(Unavailable(BUSY))
-
-
-def _excuse(connection: Connection, error: BaseException | None) -> Unavailable | None:
-    """What the client is told of an error that is neither its own nor this server's."""
-    if isinstance(error, OVERTAKEN):
-        return Overtaken()
-    if isinstance(error, Exception) and (isinstance(error, LOST) or _is_gone(connection)):
-        return Unavailable(AWAY)
-    return None
 
 
 def _is_gone(connection: Connection) -> bool:
