@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import FormData
 from line import Line, line
 
-from jobbergate_server import DATABASE, Unavailable, database, postgresql, sqlite
+from jobbergate_server import DATABASE, Unavailable, database, files, postgresql, sqlite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SCRIPTS = "/jobbergate/job-scripts"
 ARCHIVE = "UPDATE job_scripts SET is_archived = true WHERE id = $1"
 AWAY = {"detail": "The database cannot be reached at the moment."}
+NO_FILES = {"detail": "The file store cannot be reached at the moment."}
 BUSY = {
     "postgresql": {"detail": "All connections to the database are in use."},
     "sqlite": {"detail": "The database is in use by others."},
@@ -173,15 +175,27 @@ def upload() -> FormData:
 
 async def test_without_a_file_store_what_needs_no_file_goes_on(client: Client, tmp_path: Path) -> None:
     assert (await added(client))[0] == 201
-    files = tmp_path / "files"
-    shutil.rmtree(files, ignore_errors=True)
-    files.write_text("not a directory")
+    folder = tmp_path / "files"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.write_text("not a directory")
     async with client.post(f"{SCRIPTS}/1/upload", data=upload()) as response:
-        assert await told(response) == (503, {"detail": "The file store cannot be reached at the moment."}, "1")
+        assert await told(response) == (503, NO_FILES, "1")
     async with client.get(f"{SCRIPTS}/1") as response:
         assert response.status == 404  # it has got no file
     assert (await added(client))[0] == 201
     assert await total(client) == 2
-    files.unlink()
+    folder.unlink()
     async with client.post(f"{SCRIPTS}/1/upload", data=upload()) as response:
         assert response.status == 200
+
+
+async def test_a_bucket_that_never_answers_holds_nobody_up(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "REQUEST_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+            monkeypatch.setenv(name, "any")
+        client = (await make_app(settings={"files": {"url": "s3://bucket"}})).client_as()
+        assert (await added(client))[0] == 201
+        async with client.post(f"{SCRIPTS}/1/upload", data=upload()) as response:
+            assert await told(response) == (503, NO_FILES, "1")

@@ -40,6 +40,8 @@ THREADS = 32
 """How many files are read or written at the same time."""
 CONNECT_SECONDS = 3
 """How long a bucket may take to accept a connection, and how long a request that it refuses is repeated."""
+REQUEST_SECONDS = 20.0
+"""How long a bucket may take for a request, from the connection to the end of the answer."""
 RETRIES = 2
 S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 """The variables that name another S3 service than Amazon's."""
@@ -235,7 +237,11 @@ def _open(url: str) -> ObjectStore:
     parts = urlsplit(url)
     # Without TLS only where the operator says so, which is what services on the same host are reached by.
     without_tls = any(os.environ.get(name, "").startswith("http:") for name in S3_ENDPOINTS)
-    options: ClientConfig = {"allow_http": without_tls, "connect_timeout": timedelta(seconds=CONNECT_SECONDS)}
+    options: ClientConfig = {
+        "allow_http": without_tls,
+        "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+        "timeout": timedelta(seconds=REQUEST_SECONDS),
+    }
     retries: RetryConfig = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=CONNECT_SECONDS)}
     prefix = parts.path.strip("/") or None
     return S3Store(parts.netloc, prefix=prefix, client_options=options, retry_config=retries)
