@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 from moto.server import ThreadedMotoServer
 
+from jobbergate_server.errors import Unavailable
 from jobbergate_server.files import CACHED_BESIDES, CACHED_FILE, CACHED_TOTAL, GRACE, THREADS, Files
 from jobbergate_server.settings import load_settings
 
@@ -293,3 +294,12 @@ async def test_the_command_says_when_the_store_is_not_there(database_url: str, t
     status, output, errors = await prune(database_url, tmp_path / "files")
     assert (status, output) == (1, [])
     assert errors.startswith("Error: files.url: not writable")
+
+
+async def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(
+    s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_endpoint}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Unavailable, match=r"^The file store cannot be reached at the moment\.$"):
+        await opened("s3://nobodys-bucket/files").put(b"text")

@@ -82,8 +82,15 @@ class Files:
         return self._store
 
     async def put(self, content: bytes) -> str:
-        """Store ``content`` and return its digest, by which it is found again."""
-        digest = await self._run(_write, content)
+        """Store ``content`` and return its digest, by which it is found again.
+
+        Raises:
+            Unavailable: The store cannot be reached or written to.
+        """
+        try:
+            digest = await self._run(_write, content)
+        except FileNotFoundError as error:  # there is no such bucket
+            raise Unavailable(AWAY) from error
         self._cache.add(digest, content)
         return digest
 
