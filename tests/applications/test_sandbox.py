@@ -31,8 +31,6 @@ OUTPUT = "Limit exceeded: the output is larger than 2 MiB."
 DEEP = "Limit exceeded: it is nested too deeply."
 SLOW = "{% for a in range(9999) %}{% for b in range(999) %}{% endfor %}{% endfor %}"
 BURN = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
-
-
 PREFIX = re.compile(r"Error rendering the main file -- .*", re.DOTALL)
 
 
@@ -311,9 +309,7 @@ async def test_a_process_that_died_while_it_had_nothing_to_do_costs_nobody_a_job
     assert await rendered(sandbox, "x") == "x"
 
 
-async def test_a_process_that_does_not_answer_in_time_is_ended(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_process_that_does_not_answer_is_ended(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobbergate_applications.sandbox.WALL_SECONDS", 2)
     (pid,) = children()
     os.kill(pid, signal.SIGSTOP)
