@@ -11,7 +11,21 @@ from pathlib import Path
 from benchmarks.postgres import cluster
 from benchmarks.processes import ServerError
 from benchmarks.provider import provider
-from drills import claim, document, files, keys, kill, memory, migrate, replicas, report, restart, stop, workers
+from drills import (
+    claim,
+    document,
+    files,
+    keys,
+    kill,
+    memory,
+    migrate,
+    partition,
+    replicas,
+    report,
+    restart,
+    stop,
+    workers,
+)
 from drills.drill import Drill, tell
 from drills.installation import Run
 from drills.report import Result
@@ -23,6 +37,7 @@ DRILLS = (
     stop.DRILL,
     migrate.DRILL,
     replicas.DRILL,
+    partition.DRILL,
     keys.DRILL,
     files.DRILL,
     memory.DRILL,

@@ -1,7 +1,7 @@
 """Where drills take place: an installation of the server, with a database and a file store of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from drills.client import Client
 OWNER = "owner@example.com"
 RESOURCES = ("applications", "job-scripts", "job-submissions")
 PERMISSIONS = [f"jobbergate:{resource}:{what}" for resource in RESOURCES for what in ("view", "edit")]
+LOOPBACK = "127.0.0.1"
 PAUSE = 0.02
 """Seconds between two questions whether a server is ready; more of them would slow its start down."""
 
@@ -36,7 +37,7 @@ class Installation:
     @property
     def url(self) -> str:
         """Where its server is."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{LOOPBACK}:{self._port}"
 
     def client(self, *, client_id: str | None = None, reconnects: bool = False, url: str | None = None) -> Client:
         """The owner of everything, or the agent of ``client_id``."""
@@ -44,26 +45,34 @@ class Installation:
         token = self.provider.issuer.token(email=email, client_id=client_id, permissions=PERMISSIONS)
         return Client(url or self.url, token, reconnects=reconnects)
 
-    def start(self, port: int | None = None, **variables: str) -> AbstractContextManager[Server]:
-        """A server that has just been started, on the port of the installation or on another one."""
+    def start(
+        self, port: int | None = None, *, host: str = LOOPBACK, prefix: Sequence[str] = (), **variables: str
+    ) -> AbstractContextManager[Server]:
+        """A server that has just been started, on the port of the installation or on another one.
+
+        ``prefix`` is a command that runs the server, as `nice` does.
+        """
         self._starts += 1
         port = port or self._port
         environment = {
             "JOBBERGATE_DATABASE__URL": self.database,
             "JOBBERGATE_FILES__URL": f"file:///{self.files}",
             "JOBBERGATE_OIDC__ISSUER": self.provider.issuer.url,
+            "JOBBERGATE_SERVER__HOST": host,
             "JOBBERGATE_SERVER__PORT": str(port),
             "JOBBERGATE_LOG__LEVEL": "WARNING",
             **self._variables,
             **variables,
         }
         log = self._folder / f"server-{self._starts}.log"
-        return running([COMMAND, "serve"], f"http://127.0.0.1:{port}", log, environment)
+        return running([*prefix, COMMAND, "serve"], f"http://{host}:{port}", log, environment)
 
     @asynccontextmanager
-    async def serving(self, port: int | None = None, **variables: str) -> AsyncIterator[Server]:
+    async def serving(
+        self, port: int | None = None, *, host: str = LOOPBACK, prefix: Sequence[str] = (), **variables: str
+    ) -> AsyncIterator[Server]:
         """A server that is ready; it is stopped in the end."""
-        with self.start(port, **variables) as server:
+        with self.start(port, host=host, prefix=prefix, **variables) as server:
             await ready(server)
             yield server
             await asyncio.to_thread(server.stop)

@@ -74,5 +74,5 @@ def test_the_page_has_the_command_the_drills_and_what_was_found() -> None:
     for it in drills:
         assert f"| `{it.name}` | {it.told} |" in written
     assert text(results) in written
-    assert "| kill     | lost    |      0 |   ≤ 0 | ok      |" in written
-    assert "| restart  | lost    |      1 |   ≤ 0 | missed  |" in written
+    assert "| kill      | lost    |      0 |   ≤ 0 | ok      |" in written
+    assert "| restart   | lost    |      1 |   ≤ 0 | missed  |" in written
