@@ -24,8 +24,8 @@ What becomes of the server and its data when something breaks. The page is writt
 `ARGS="--only kill,restart --rounds 20"` runs some of them, and breaks things as often. Servers are processes of
 `jobbergate-server serve` with all bundled plugins and a local issuer, and each drill has a database and a file store of
 its own. PostgreSQL is that of `JOBBERGATE_TEST_POSTGRES_URL`, the machine's own where `initdb` is on the `PATH`, or the
-tests' own; the one that is restarted is always started for it. `partition` is skipped where network namespaces cannot be
-made, for which it takes Linux, root and `ip`.
+tests' own; the one that is restarted is always started for it. `partition` is skipped where network namespaces cannot
+be made, for which it takes Linux, root and `ip`.
 
 ## What is done
 
