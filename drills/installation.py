@@ -74,8 +74,10 @@ class Installation:
         """A server that is ready; it is stopped in the end."""
         with self.start(port, host=host, prefix=prefix, **variables) as server:
             await ready(server)
-            yield server
-            await asyncio.to_thread(server.stop)
+            try:
+                yield server
+            finally:
+                await asyncio.to_thread(server.stop)
 
 
 async def ready(server: Server) -> None:

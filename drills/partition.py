@@ -160,8 +160,10 @@ async def cut_off(away: Replica, there: Replica, seconds: int) -> Cut:
         people.create_task(away.live(health, end))
         await asyncio.sleep(CALM)
         away.network.cut()
-        await asyncio.sleep(seconds)
-        away.network.mend()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            away.network.mend()
         back = time.monotonic()
         await asyncio.sleep(AFTER)
         end.set()
