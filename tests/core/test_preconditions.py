@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 if TYPE_CHECKING:
@@ -139,3 +140,28 @@ async def test_of_those_who_name_the_same_state_one_changes_it(api: Client, make
     statuses = await asyncio.gather(*changes)
     assert sorted(statuses) == [200] + [412] * 19
     assert await tag(api, path) != now
+
+
+@pytest.mark.database("postgresql")
+async def test_who_is_overtaken_is_told_by_the_header_that_it_sent(api: Client, database_url: str) -> None:
+    path = await added(api)
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute("UPDATE applications SET application_name = 'second'")
+            task = asyncio.create_task(refused(api, path, "If-None-Match"))
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            while not await connection.fetchval(waiting):
+                assert not task.done()
+                await connection.execute("SELECT pg_stat_clear_snapshot()")
+    finally:
+        await connection.close()
+    assert await task == "The state does not fulfil the header If-None-Match."
+
+
+async def refused(client: Client, path: str, header: str) -> str:
+    """Why a change that depends on another state is not made."""
+    async with client.put(path, json={"application_name": "third"}, headers={header: OTHER}) as response:
+        assert response.status == 412
+        detail: str = (await response.json())["detail"]
+        return detail

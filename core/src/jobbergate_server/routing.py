@@ -208,11 +208,9 @@ class _Endpoint:
         )
 
     async def _respond_in_transaction(self, request: web.Request) -> web.StreamResponse:
-        header: str | None = None
         try:
             async with self._database.transaction():
-                if is_conditional(request):
-                    header = await self._unmet(request)
+                header = await self._unmet(request) if is_conditional(request) else None
                 if claim := request.get(CLAIM):
                     await claim.hold()
                 answer = await self._route.handler(request)
@@ -228,7 +226,8 @@ class _Endpoint:
             return rollback.response
         except Overtaken:
             if is_conditional(request):
-                raise PreconditionFailed(header or hdrs.IF_MATCH) from None
+                sent = hdrs.IF_MATCH if hdrs.IF_MATCH in request.headers else hdrs.IF_NONE_MATCH
+                raise PreconditionFailed(sent) from None
             raise
 
     async def _respond_without(self, request: web.Request) -> web.StreamResponse:
