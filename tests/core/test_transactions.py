@@ -33,6 +33,12 @@ def connectable(url: str) -> Database:
     return Site.of(load_settings(None, database={"url": url, "pool_size": 1})).database()
 
 
+async def transact(database: Database) -> None:
+    with database.bound():
+        async with database.transaction():
+            await database.ping()
+
+
 async def notes(client: Client) -> list[str]:
     answer: list[str] = await (await client.get(NOTES)).json()
     return answer
@@ -93,21 +99,16 @@ async def test_writers_of_one_process_wait_for_each_other(client: Client) -> Non
 async def test_a_transaction_that_is_cancelled_gives_its_connection_back(database_url: str) -> None:
     database = connectable(database_url)
 
-    async def transact() -> None:
-        with database.bound():
-            async with database.transaction():
-                await database.ping()
-
     async with database.connected():
-        await transact()
+        await transact(database)
         for steps in range(30):
-            task = asyncio.create_task(transact())
+            task = asyncio.create_task(transact(database))
             for _ in range(steps):
                 await asyncio.sleep(0)
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            await asyncio.wait_for(transact(), 10)
+            await asyncio.wait_for(transact(database), 10)
 
 
 async def test_a_connection_goes_to_those_who_wait_in_the_order_in_which_they_came(database_url: str) -> None:
@@ -133,15 +134,10 @@ async def test_a_connection_goes_to_those_who_wait_in_the_order_in_which_they_ca
 async def test_who_gives_up_waiting_for_a_connection_keeps_none(database_url: str) -> None:
     database = connectable(database_url)
 
-    async def transact() -> None:
-        with database.bound():
-            async with database.transaction():
-                await database.ping()
-
     async with database.connected():
-        await transact()
+        await transact(database)
         for steps in range(40):
-            tasks = [asyncio.create_task(transact()) for _ in range(3)]
+            tasks = [asyncio.create_task(transact(database)) for _ in range(3)]
             for _ in range(steps):
                 await asyncio.sleep(0)
             tasks[1].cancel()
@@ -157,13 +153,15 @@ async def test_a_connection_on_which_a_statement_failed_is_given_to_others_sound
             async with database.transaction() if inside else nullcontext():
                 await database.client.execute_query("SELECT * FROM nothing_like_that")
 
-    async def transact() -> None:
-        with database.bound():
-            async with database.transaction():
-                await database.ping()
-
     async with database.connected():
-        work = (fail(inside=True), transact(), fail(inside=False), transact(), fail(inside=True), database.ping())
+        work = (
+            fail(inside=True),
+            transact(database),
+            fail(inside=False),
+            transact(database),
+            fail(inside=True),
+            database.ping(),
+        )
         await asyncio.wait_for(asyncio.gather(*work), 10)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import socket
 import sqlite3
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,7 +149,8 @@ async def test_a_connection_that_is_lost_in_a_transaction_takes_it_along(served:
 
 
 @pytest.mark.database("postgresql")
-async def test_of_two_who_wait_for_each_other_one_is_asked_to_come_again(make_app: MakeApp) -> None:
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "in a part of a transaction"])
+async def test_of_two_who_wait_for_each_other_one_is_asked_to_come_again(make_app: MakeApp, *, nested: bool) -> None:
     served = await make_app()
     for _ in range(2):
         assert (await added(served.client_as()))[0] == 201
@@ -159,7 +161,8 @@ async def test_of_two_who_wait_for_each_other_one_is_asked_to_come_again(make_ap
             await shared.client.execute_query("SET LOCAL deadlock_timeout = '10ms'")
             await shared.client.execute_query(ARCHIVE, [first])
             await both.wait()
-            await shared.client.execute_query(ARCHIVE, [second])
+            async with shared.transaction() if nested else nullcontext():
+                await shared.client.execute_query(ARCHIVE, [second])
 
     with shared.bound():
         ends = await asyncio.gather(cross(1, 2), cross(2, 1), return_exceptions=True)

@@ -202,7 +202,7 @@ class Database:
         events = list(_made(transaction.events))
         subscriptions = self._subscriptions(events)
         client = self.client
-        entries = [journal.entry(client, event) for journal in self.journals() for event in events]
+        entries = (journal.entry(client, event) for journal in self.journals() for event in events)
         if subscriptions is not None and await insert_alone(client, row, subscriptions, entries):
             transaction.is_recorded = True
         else:

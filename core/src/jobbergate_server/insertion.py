@@ -1,7 +1,7 @@
 """Rows that are inserted and committed by one statement, which asks as well whether more has to be done."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any, cast
 
@@ -25,11 +25,11 @@ class _NotAloneError(Exception):
 
 
 async def insert_alone(
-    client: BaseDBAsyncClient, row: Model, unless: Sequence[Statement], along: Sequence[Entry]
+    client: BaseDBAsyncClient, row: Model, unless: Sequence[Statement], along: Iterable[Entry]
 ) -> bool:
     """Insert and commit the row, unless one of the queries in ``unless`` finds anything; whether it was inserted.
 
-    With it go the rows of journals in ``along``, which get its id.
+    With it go the rows of journals in ``along``, which get its id and are made only if it may be inserted so.
 
     It is not, and nothing has happened, where one statement cannot do that: on SQLite, after another statement of the
     transaction that ``client`` stands for, or for a row with values that only the database knows.
@@ -40,7 +40,7 @@ async def insert_alone(
     if not isinstance(client, Transaction) or client.has_begun:
         return False
     try:
-        await row.save(using_db=cast("BaseDBAsyncClient", _Alone(client.pool, unless, along)))
+        await row.save(using_db=cast("BaseDBAsyncClient", _Alone(client.pool, unless, list(along))))
     except _NotAloneError:
         return False
     return True

@@ -5,7 +5,6 @@ from asyncio import CancelledError, Future, get_running_loop
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, cast
 
 import asyncpg
@@ -21,7 +20,7 @@ from tortoise.backends.base.client import (
 )
 from tortoise.connection import get_connections
 
-from jobbergate_server.errors import Overtaken, Unavailable
+from jobbergate_server.errors import ApiError, Overtaken, Unavailable
 from jobbergate_server.writes import WriteCounter
 
 AWAY = "The database cannot be reached at the moment."
@@ -77,10 +76,12 @@ class Client(WriteCounter, AsyncpgDBClient):
                 connection.terminate()
 
     def excuse(self, connection: Connection, error: BaseException | None) -> Unavailable | None:
-        """What a client is told of an error that is neither its own nor this server's."""
+        """What a client is told of an error that is neither its own nor this server's; None when it is told already."""
         if isinstance(error, OVERTAKEN):
             return Overtaken()
-        if isinstance(error, Exception) and (isinstance(error, LOST) or _is_gone(connection)):
+        if not isinstance(error, Exception) or isinstance(error, ApiError):
+            return None
+        if isinstance(error, LOST) or _is_gone(connection):
             return Unavailable(SLOW if connection in self._overdue else AWAY)
         return None
 
@@ -170,9 +171,7 @@ class Turn(PoolConnectionWrapper[Connection]):
         self.connection = await self.client.take()
         return self.connection
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
         assert self.connection is not None  # noqa: S101 - it was entered
         reason = self.client.excuse(self.connection, error)
         await self.client.give(self.connection, is_sound=error is None)
@@ -236,13 +235,6 @@ class Step(ConnectionWrapper[Connection]):
             raise
         return self.client.connection
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await super().__aexit__(kind, error, trace)
-        if reason := self.client.pool.excuse(self.client.connection, error):
-            raise reason from error
-
 
 class Savepoint(NestedTransactionContext):
     """A part of a transaction that can be rolled back by itself."""
@@ -282,6 +274,9 @@ class TransactionContext(TransactionContextPooled):
             if reason := pool.excuse(transaction.connection, failure):
                 raise reason from failure
             raise
+        else:
+            if reason := pool.excuse(transaction.connection, error):
+                raise reason from error
         finally:
             pool.writes += 1
             await pool.give(transaction.connection, is_sound=is_sound)
