@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.request import Request
@@ -28,6 +30,27 @@ HEAD = (
     'Content-Disposition: form-data; name="job_script_file"; filename="job.sh"\r\n'
     "Content-Type: text/plain\r\n\r\n"
 )
+HELD_UP = """
+import asyncio
+from aiohttp import web
+from jobbergate_server import server
+from jobbergate_server.settings import Server
+
+async def never_ends(_):
+    yield
+    await asyncio.Event().wait()
+
+async def announce(_):
+    print("serves", flush=True)
+
+def build():
+    app = web.Application()
+    app.cleanup_ctx.append(never_ends)
+    return app
+
+server.STOP_SECONDS = 0.1
+server.serve(build, server.listen(Server(port=0)), announce=announce)
+"""
 BODY = f"{HEAD}#!/bin/sh\nhostname\n\r\n--{BOUNDARY}--\r\n".encode()
 
 
@@ -98,6 +121,17 @@ def listens(address: tuple[str, int]) -> bool:
     with suppress(ConnectionRefusedError), socket.create_connection(address, PATIENCE):
         return True
     return False
+
+
+def test_what_holds_a_server_up_does_not_hold_up_its_end() -> None:
+    command = [sys.executable, "-c", HELD_UP]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - the script above
+        assert process.stdout
+        while process.stdout.readline() != "serves\n":
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert "not stopped in time" in process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 1
 
 
 async def test_a_request_that_does_not_end_is_given_up_after_a_time() -> None:

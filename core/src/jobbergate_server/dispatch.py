@@ -15,7 +15,7 @@ from jobbergate_server.statements import PreparedQuery
 
 AT_ONCE = 10
 """How many events one plugin reacts to at the same time; one request may cause thousands."""
-CLOSE_SECONDS = 10.0
+CLOSE_SECONDS = 4.0
 """How long the reactions that are under way may take to end when the server stops."""
 CANCEL_SECONDS = 1.0
 """How long those that have taken longer may take to clean up."""

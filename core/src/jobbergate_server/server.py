@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
@@ -23,10 +24,14 @@ from jobbergate_server.readiness import STOPPING
 BACKLOG = 1024
 DRAIN_SECONDS = 2.0
 """Seconds that it goes on serving after SIGTERM, and is not ready, so that who shares out requests looks elsewhere."""
-END_TIMEOUT = 18.0
+END_TIMEOUT = 13.0
 """Seconds that requests in flight have to end after that."""
-SHUTDOWN_TIMEOUT = 4.0
+SHUTDOWN_TIMEOUT = 2.0
 """Seconds that their answers then have to be sent, and as many again those that have not ended to be given up."""
+STOP_SECONDS = 29.0
+"""Seconds after which the process ends all the same, whatever a plugin, a thread or the database holds it up for."""
+STOP_FAILED = 1
+"""Exit status of a process that could not end by itself."""
 START_FAILED = 3
 """Exit status of a worker that could not start. For one of the first, another try would fail as well."""
 RETRY_SECONDS = 1.0
@@ -63,7 +68,7 @@ def serve(build: Build, sock: socket.socket, workers: int = 1, announce: Announc
     """Serve the application that ``build`` makes until SIGTERM or SIGINT; ``announce`` is awaited when it answers.
 
     After SIGTERM it goes on for `DRAIN_SECONDS`, while `/jobbergate/ready` answers 503; after SIGINT, a person's, it
-    does not. Requests in flight end.
+    does not. Requests in flight end, and the process within `STOP_SECONDS`.
 
     Raises:
         StartError: The application could not start.
@@ -91,7 +96,9 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
         await web.SockSite(runner, sock, backlog=BACKLOG).start()
         if announce:
             await announce(app)
-        if await asked.get() == signal.SIGTERM:
+        first = await asked.get()
+        _end_after(STOP_SECONDS)
+        if first == signal.SIGTERM:
             app[STOPPING].set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(_interrupted(asked), DRAIN_SECONDS)
@@ -106,6 +113,19 @@ async def _interrupted(asked: asyncio.Queue[int]) -> None:
     """Wait for the SIGINT of a person who is in a hurry; another SIGTERM may be the one that all processes get."""
     while await asked.get() != signal.SIGINT:
         pass
+
+
+def _end_after(seconds: float) -> None:
+    """End the process in so many ``seconds`` if it has not ended by itself."""
+
+    def end() -> None:
+        log.error("not stopped in time")
+        os._exit(STOP_FAILED)
+
+    # A thread, because the event loop itself may be held up, or at its end already.
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _supervise(count: int, work: Callable[[], None], stop: Callable[[], None]) -> None:

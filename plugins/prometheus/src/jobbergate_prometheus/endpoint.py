@@ -10,7 +10,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from jobbergate_prometheus.metrics import DIRECTORY, VARIABLE, Metrics
 
-SHUTDOWN_TIMEOUT = 5.0
+SHUTDOWN_TIMEOUT = 1.0
 """Seconds that an answer under way has to end when the server stops."""
 
 

@@ -24,7 +24,7 @@ POLL_SECONDS = 5.0
 """How often to look for what other processes have left, or what is to be tried again."""
 CLAIM_SECONDS = 30.0
 """How much longer than its time-out a delivery belongs to whoever sends it."""
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 3.0
 """How long what is being sent may take to end when the server stops."""
 ERROR_LENGTH = 500
 
