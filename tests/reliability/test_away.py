@@ -129,6 +129,41 @@ async def test_a_statement_that_takes_too_long_holds_nobody_up(client: Client, w
 
 
 @pytest.mark.database("postgresql")
+async def test_a_database_that_says_nothing_does_not_hold_up_the_end(
+    served: Served, client: Client, way: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "CLOSE_SECONDS", 0.1)
+    assert (await added(client))[0] == 201
+    async with way.stalled(), asyncio.timeout(5):
+        await served.close()
+
+
+@pytest.mark.database("postgresql")
+async def test_who_is_cut_off_in_a_transaction_does_not_keep_its_locks(
+    make_app: MakeApp, way: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "IDLE_SECONDS", 1)
+    away, there = await make_app(settings={"database": {"url": way.url}}), await make_app()
+    assert (await added(there.client_as()))[0] == 201
+    locking, begun = away.app[DATABASE], asyncio.Event()
+
+    async def lock() -> None:
+        async with locking.transaction():
+            await locking.client.execute_query(ARCHIVE, [1])
+            begun.set()
+            await asyncio.Event().wait()
+
+    with locking.bound():
+        locked = asyncio.create_task(lock())
+        await begun.wait()
+    async with way.stalled(), there.client_as().delete(f"{SCRIPTS}/1") as response:
+        assert response.status == 204
+    locked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await locked
+
+
+@pytest.mark.database("postgresql")
 async def test_a_connection_that_is_lost_in_a_transaction_takes_it_along(served: Served, way: Line) -> None:
     lost = served.app[DATABASE]
 

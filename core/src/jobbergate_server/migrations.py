@@ -67,6 +67,7 @@ async def locked(database: Database) -> AsyncIterator[BaseDBAsyncClient]:
     with database.bound():
         if not database.is_sqlite:
             async with in_transaction(database.connection_name) as client:
+                await client.execute_query("SET LOCAL idle_in_transaction_session_timeout = 0")
                 await client.execute_query(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
                 yield client
             return

@@ -28,6 +28,10 @@ BUSY = "All connections to the database are in use."
 SLOW = "The database takes too long."
 WAIT_SECONDS = 4.0
 """How long somebody waits for a connection that others have, or for PostgreSQL to take a new one."""
+IDLE_SECONDS = 20
+"""How long PostgreSQL keeps the locks of a transaction of which it hears nothing more, as when a machine is cut off."""
+CLOSE_SECONDS = 1.0
+"""How long PostgreSQL may take to say goodbye."""
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.AdminShutdownError,
@@ -56,7 +60,16 @@ class Client(WriteCounter, AsyncpgDBClient):
 
     async def create_pool(self, **options: Any) -> Pool:  # noqa: ANN401 - asyncpg's options
         """Open the pool."""
-        return await create_pool(None, reset=_keep, timeout=WAIT_SECONDS, **options)
+        return await create_pool(None, init=_prepare, reset=_keep, timeout=WAIT_SECONDS, **options)
+
+    async def _close(self) -> None:
+        if self._pool:
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._pool.close()
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
 
     def connections(self) -> tuple[int, int]:
         """The connections of the pool, and the idle ones among them."""
@@ -269,7 +282,9 @@ class TransactionContext(TransactionContextPooled):
                 await transaction.commit()
                 is_sound = True
             elif not _is_gone(transaction.connection):
-                await transaction.rollback()
+                # What is lost is rolled back already. What counts is why, above all where that is a cancellation.
+                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await transaction.rollback()
         except Exception as failure:
             if reason := pool.excuse(transaction.connection, failure):
                 raise reason from failure
@@ -302,6 +317,11 @@ def _is_gone(connection: Connection) -> bool:
         return bool(connection.is_closed())
     except asyncpg.InterfaceError:  # the pool has taken it back already, as it does when one is lost
         return True
+
+
+async def _prepare(connection: Connection) -> None:
+    """Set up a new connection."""
+    await connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
 
 
 async def _keep(_: Connection) -> None:
