@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LANGUAGES = {"shell", "toml", "python", "json", "text", "yaml", "promql", "nginx", "sql", "ini"}
 OTHERS = {"curl", "docker", "export", "make", "pg_dump", "pg_restore", "pip", "printf", "chmod", "pytest", "python"}
 """Programs of others that the pages name."""
-OTHERS |= {"createdb", "dropdb", "rm", "sqlite3", "tar", "."}
+OTHERS |= {"createdb", "dropdb", "cmp", "rm", "sqlite3", "tar", "."}
 
 
 def blocks_of(*languages: str) -> list[Block]:
