@@ -8,6 +8,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from benchmarks.processes import running
 from benchmarks.servers import EXACT, TWO_WORKERS, free_port
 from drills.client import NOT_FOUND, Answer, Client
@@ -21,10 +23,15 @@ from drills.uploads import (
     script_form,
     script_text,
 )
+from jobbergate_server.settings import Database as PoolSettings
 
 MOTO = str(Path(sys.executable).with_name("moto_server"))
 BUCKET = "drill"
 PEOPLE = 4
+MOST_MEMORY = 128
+"""MiB, as the page on replicas says."""
+MOST_CONNECTIONS = 2 * 2 * PoolSettings.model_fields["pool_size"].default
+"""Those of two workers of two replicas."""
 TOLD = 10
 
 
@@ -111,7 +118,7 @@ async def run(run: Run, rounds: int) -> list[Figure]:
     async with (
         bucket(run.folder) as variables,
         run.installation("replicas", {**TWO_WORKERS, **EXACT, **variables}) as installation,
-        installation.serving(),
+        installation.serving() as first,
         installation.serving(other) as second,
         installation.client(reconnects=True) as here,
         installation.client(reconnects=True, url=second.url) as there,
@@ -124,13 +131,27 @@ async def run(run: Run, rounds: int) -> list[Figure]:
                 await person.live(mark)
 
         await asyncio.gather(*map(live, people))
+        memory = max(first.memory(), second.memory())
+        connections = await connected(installation.database)
     surprises = [surprise for person in people for surprise in person.surprises]
     for surprise in surprises[:TOLD]:
         tell(f"  {surprise}")
     return [
         Figure("requests", sum(person.requests for person in people), rounds, at_least=True),
         Figure("answers that lack what the other replica has written", len(surprises)),
+        Figure("memory of the largest worker", memory, MOST_MEMORY, "MiB"),
+        Figure("connections to PostgreSQL of all workers", connections, MOST_CONNECTIONS),
     ]
+
+
+async def connected(database: str) -> int:
+    """How many connections to the database there are, besides the one that asks."""
+    connection = await asyncpg.connect(database)
+    try:
+        others = "SELECT count(*) - 1 FROM pg_stat_activity WHERE datname = current_database()"
+        return int(await connection.fetchval(others))
+    finally:
+        await connection.close()
 
 
 DRILL = Drill(
