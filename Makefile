@@ -20,7 +20,7 @@ run: $(INSTALLED) ## Serve for development on http://127.0.0.1:8000/jobbergate
 	@$(BIN)/jobbergate-server dev $(ARGS)
 
 test: $(INSTALLED) ## Run every test, on SQLite and on PostgreSQL
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 bench: $(INSTALLED) ## Measure the speed of the server beside others (needs wrk)
 	PYTHONPATH=tests/support $(BIN)/python -m benchmarks $(ARGS)

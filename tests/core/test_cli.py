@@ -11,7 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp.test_utils import unused_port
+from ports import unused_port
 from processes import (
     COMMAND,
     OWNER,

@@ -12,7 +12,8 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestClient, TestServer
+from ports import unused_port
 
 from jobbergate_server.auth.identity import Identity, InvalidToken
 from jobbergate_server.auth.oidc import Provider

@@ -11,9 +11,9 @@ import aiohttp
 import orjson
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 from joserfc import jws
 from joserfc.jwk import RSAKey
+from ports import unused_port
 
 from jobbergate_server.auth.identity import Identity, InvalidToken
 from jobbergate_server.auth.oidc import Provider

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestClient, TestServer
+from ports import unused_port
 
 from jobbergate_server.app import create_app
 from jobbergate_server.database import DATABASE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 import pytest
-from aiohttp.test_utils import unused_port
+from ports import unused_port
 from processes import (
     Server,
     answers,

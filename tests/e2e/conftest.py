@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,21 +62,25 @@ class DevServer:
 
     def stop(self) -> None:
         """Stop it; it must end well."""
-        self.process.terminate()
+        self.process.send_signal(signal.SIGINT)  # SIGTERM gives who shares out requests time, which no test needs here
         self.process.communicate(timeout=60)
         assert self.process.returncode == 0, (self.directory / "stderr.txt").read_text()
 
-    def client_of(self, email: str) -> httpx.Client:
-        """A client with all permissions of somebody, for the paths below the mount."""
+    def printed(self, *arguments: str) -> str:
+        """What the command prints in the server's directory."""
         done = subprocess.run(  # noqa: S603 - the command of this repository
-            [COMMAND, "token", "--email", email],
+            [COMMAND, *arguments],
             cwd=self.directory,
             env=self.environment(),
             stdout=subprocess.PIPE,
             text=True,
             check=True,
         )
-        headers = {"Authorization": f"Bearer {done.stdout.strip()}"}
+        return done.stdout
+
+    def client_of(self, email: str) -> httpx.Client:
+        """A client with all permissions of somebody, for the paths below the mount."""
+        headers = {"Authorization": f"Bearer {self.printed('token', '--email', email).strip()}"}
         return httpx.Client(base_url=f"http://{self.address}/jobbergate", headers=headers, trust_env=False, timeout=60)
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import unused_port
+from ports import unused_port
 
 from jobbergate_server.cli import main
 from jobbergate_server.settings import load_settings

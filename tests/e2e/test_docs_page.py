@@ -3,19 +3,24 @@
 The browser is the machine's own (Debian's package `chromium`, or Chrome); nothing is downloaded.
 """
 
-import os
+from __future__ import annotations
+
 import shutil
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
-from playwright.async_api import Page, Route, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import async_playwright, expect
 
-COMMAND = str(Path(sys.executable).with_name("jobbergate-server"))
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from e2e.conftest import DevServer
+    from playwright.async_api import Browser, Page, Route
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 ARGUMENTS = [
@@ -30,41 +35,25 @@ ARGUMENTS = [
 TIMEOUT = 60_000
 """Milliseconds that a step may take on a busy machine; none is waited for longer than it takes."""
 
-pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"there is no browser: none of {', '.join(BROWSERS)}")
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason=f"there is no browser: none of {', '.join(BROWSERS)}"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 
-def environment() -> dict[str, str]:
-    """The variables of a subprocess, without settings of this server."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("JOBBERGATE_")}
+@pytest.fixture(scope="module")
+def origin(dev_server: DevServer) -> str:
+    """The address of a development server."""
+    return f"http://{dev_server.address}"
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> Iterator[str]:
-    """The address of a development server with an empty directory of its own, started as a user does."""
-    with subprocess.Popen(  # noqa: S603 - this repository's command
-        [COMMAND, "dev", "--port", "0"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdout is not None
-        announced = ""
-        for line in server.stdout:
-            announced += line
-            if line.startswith("Try it:"):
-                break
-        try:
-            (page,) = [line.split()[-1] for line in announced.splitlines() if line.startswith("API documentation:")]
-            yield page.removesuffix("/jobbergate/docs")
-        finally:
-            server.terminate()
-
-
-@pytest.fixture
-def token(origin: str, tmp_path: Path) -> str:
-    """A token, as the command of the page's readers prints it."""
-    assert origin
-    done = subprocess.run(  # noqa: S603 - this repository's command
-        [COMMAND, "token"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True, check=True
-    )
-    return str(done.stdout).strip()
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """The browser, which takes longer to start than a test takes."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        yield browser
+        await browser.close()
 
 
 @pytest.fixture
@@ -73,8 +62,8 @@ def complaints() -> list[str]:
     return []
 
 
-@pytest.fixture
-async def page(origin: str, complaints: list[str]) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, origin: str, complaints: list[str]) -> AsyncIterator[Page]:
     """The documentation page, loaded."""
 
     async def only_here(route: Route) -> None:
@@ -85,23 +74,21 @@ async def page(origin: str, complaints: list[str]) -> AsyncIterator[Page]:
             complaints.append(f"request to {route.request.url}")
             await route.abort()
 
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
-        context = await browser.new_context(viewport={"width": 1280, "height": 1600})
-        context.set_default_timeout(TIMEOUT)
-        await context.route("**/*", only_here)
-        await context.add_init_script(
-            "addEventListener('securitypolicyviolation', event => console.error("
-            "`violates ${event.effectiveDirective}: ${event.blockedURI} ${event.sample}`))"
-        )
-        page = await context.new_page()
-        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url} {request.failure}"))
-        await page.goto(f"{origin}/jobbergate/docs")
-        await page.locator(".opblock").first.wait_for()
-        yield page
-        await browser.close()
+    context = await browser.new_context(viewport={"width": 1280, "height": 1600})
+    context.set_default_timeout(TIMEOUT)
+    await context.route("**/*", only_here)
+    await context.add_init_script(
+        "addEventListener('securitypolicyviolation', event => console.error("
+        "`violates ${event.effectiveDirective}: ${event.blockedURI} ${event.sample}`))"
+    )
+    page = await context.new_page()
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url} {request.failure}"))
+    await page.goto(f"{origin}/jobbergate/docs")
+    await page.locator(".opblock").first.wait_for()
+    yield page
+    await context.close()
 
 
 async def authorize(page: Page, token: str) -> None:
@@ -148,9 +135,9 @@ async def test_operations_and_schemas_can_be_opened_under_the_policy_of_the_page
 
 
 async def test_trying_out_the_list_of_job_scripts_shows_the_sample(
-    page: Page, token: str, complaints: list[str], tmp_path: Path
+    page: Page, dev_server: DevServer, complaints: list[str], tmp_path: Path
 ) -> None:
-    await authorize(page, token)
+    await authorize(page, dev_server.printed("token").strip())
     operation = page.locator("#operations-job-scripts-list_job_scripts")
     await operation.locator(".opblock-summary-control").click()
     await operation.get_by_role("button", name="Try it out").click()

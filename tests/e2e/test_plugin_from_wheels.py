@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -75,7 +76,7 @@ class Workshop:
             assert line.startswith("Jobbergate Server serves http://"), (self.folder / "log").read_text()
             yield line.split("/")[2]
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
             process.communicate(timeout=PATIENCE)
 
     def tables(self) -> set[str]:

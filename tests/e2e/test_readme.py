@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -20,7 +21,7 @@ from uuid import uuid4
 import asyncpg
 import click
 import pytest
-from aiohttp.test_utils import unused_port
+from ports import unused_port
 from readme import EXAMPLES, README, ROOT
 
 from jobbergate_server.cli import main
@@ -74,7 +75,7 @@ def started(*arguments: str, cwd: Path, **variables: str) -> Iterator[subprocess
     try:
         yield process
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 0, (cwd / "stderr.txt").read_text()
 
@@ -123,7 +124,7 @@ def test_make_knows_the_targets() -> None:
     targets = EXAMPLES["make"].split("\n")[:-1]
     assert targets == ["make run", "make test"]
     last = [run(*target.split(), "--dry-run", cwd=ROOT).splitlines()[-1] for target in targets]
-    assert last == [".venv/bin/jobbergate-server dev ", ".venv/bin/pytest -n auto "]
+    assert last == [".venv/bin/jobbergate-server dev ", ".venv/bin/pytest -n auto --dist worksteal "]
 
 
 def test_without_make_every_distribution_is_installed() -> None:

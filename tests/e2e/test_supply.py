@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 from pages import ROOT
+from ports import unused_port
 from processes import environment, succeeds
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp.test_utils import unused_port
+from ports import unused_port
 from structlog.testing import capture_logs
 
 from jobbergate_job_submissions.models import JobSubmission

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientSession
-from aiohttp.test_utils import unused_port
+from ports import unused_port
 from scrapes import Scrape
 
 if TYPE_CHECKING:

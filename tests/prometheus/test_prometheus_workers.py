@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp.test_utils import unused_port
+from ports import unused_port
 from processes import answers, get, run, running
 from scrapes import Scrape
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from processes import Server
 
 HEALTH = {"method": "GET", "route": "/jobbergate/health", "plugin": "service", "status": "204"}
-pytestmark = pytest.mark.parametrize("template_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.database("sqlite")
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import aiohttp
 import asyncpg
 import pytest
 from aiohttp import ClientSession, FormData
-from aiohttp.test_utils import unused_port
 from pages import DOCS, of
+from ports import unused_port
 from processes import answers, developing, origin, running
 
 from jobbergate_server.issuer import Issuer

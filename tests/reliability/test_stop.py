@@ -15,7 +15,8 @@ from urllib.request import Request
 
 import pytest
 from aiohttp import ClientSession, web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
+from ports import unused_port
 from processes import PATIENCE, Server, answers, developing, fetch, origin, printed, running
 
 from jobbergate_server.inflight import InFlight

@@ -213,12 +213,13 @@ def changed(body: Mapping[str, Any], way: tuple[str, ...], value: str) -> str:
 
 
 @pytest.mark.parametrize("slug", WITH_BODIES)
-async def test_any_value_in_any_field_of_a_body(attacked: Served, slug: str) -> None:
+async def test_any_value_in_any_field_of_a_body(attacked: Served, slug: str, dialect: str) -> None:
     attacker = await attack(attacked, slug)
     for operation, sample in attacker.bodies():
         schema = operation.body_schema
         assert schema is not None
-        for way in places(schema):
+        # Objects inside are JSON in both databases, of which PostgreSQL takes less.
+        for way in [it for it in places(schema) if len(it) == 1 or dialect == "postgresql"]:
             for value in VALUES:
                 what = f"{'.'.join(way)}={value[:40]}"
                 answer = await attacker.send(operation, what, data=changed(sample, way, value))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import unused_port
+from ports import unused_port
 
 from jobbergate_server.auth.oidc import Provider
 

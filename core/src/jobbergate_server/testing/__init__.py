@@ -6,6 +6,7 @@ and on PostgreSQL, unless it is marked with `pytest.mark.database("sqlite")` or 
 ``TestConformance = conformance("licences")`` tests what every plugin promises, on every route of that plugin.
 """
 
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestClient, TestServer
 from joserfc.jwk import RSAKey
 
 from jobbergate_server.connections import Runner
@@ -141,18 +142,25 @@ async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> Asy
         settings: Mapping[str, Mapping[str, object]] | None = None,
         samples: bool = False,
     ) -> Served:
-        port = unused_port()
+        # Ours from now on: a port that is only looked up may be another's by the time that it is needed.
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
         tables: dict[str, Mapping[str, object]] = {
             "files": {"url": f"file:///{tmp_path}/files"},
             "database": {"url": database_url},
         }
         tables |= {name: {**tables.get(name, {}), **table} for name, table in (settings or {}).items()}
-        read = _quiet(tables)
-        issuer = Issuer(issuer_key, f"http://127.0.0.1:{port}{ISSUER_PATH}", read.oidc.permissions_claim)
-        app = build(read, issuer, samples=samples, installed=_installed(plugins))
-        server = _Server(app, port=port)
-        started.append(Served(server, issuer))
-        await server.start_server()
+        try:
+            read = _quiet(tables)
+            issuer = Issuer(issuer_key, f"http://127.0.0.1:{port}{ISSUER_PATH}", read.oidc.permissions_claim)
+            app = build(read, issuer, samples=samples, installed=_installed(plugins))
+            server = _Server(app, socket_factory=lambda *_: sock)
+            started.append(Served(server, issuer))
+            await server.start_server()
+        except BaseException:
+            sock.close()
+            raise
         return started[-1]
 
     yield make

@@ -21,8 +21,11 @@ from jobbergate_server.site import Site
 
 POSTGRES_URL = "JOBBERGATE_TEST_POSTGRES_URL"
 DIALECTS = ("sqlite", "postgresql")
-UNSAFE = ("fsync", "full_page_writes", "synchronous_commit")
-"""What lets a database survive a crash of its machine, which is worth nothing to one of tests."""
+MEMORY = Path("/dev/shm")  # noqa: S108 - it is shared, and so is the temporary directory that is used without it
+ROOM = 2**30
+"""Bytes that must be free there for the databases of a run."""
+SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "'256MB'"}
+"""What lets a database survive a crash of its machine is worth nothing to one of tests, and a long log neither."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,9 +61,10 @@ def postgres_url(shared_directory: Path) -> Iterator[str]:
 
     # Not below pytest's directory: root's PostgreSQL runs as another user, and the next pytest would lock it out there.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
-    with get_server(Path(tempfile.gettempdir()) / f"jobbergate-{run}", cleanup_mode="delete") as server:
+    with get_server(_place() / f"jobbergate-{run}", cleanup_mode="delete") as server:
         uri = server.get_uri()
-        asyncio.run(_execute(uri, *(f"ALTER SYSTEM SET {name} = off" for name in UNSAFE), "SELECT pg_reload_conf()"))
+        settings = (f"ALTER SYSTEM SET {name} = {value}" for name, value in SETTINGS.items())
+        asyncio.run(_execute(uri, *settings, "SELECT pg_reload_conf()"))
         yield uri
 
 
@@ -125,6 +129,12 @@ async def _execute(url: str, *statements: str) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+def _place() -> Path:
+    """Where PostgreSQL makes the hundreds of files of each database: in memory, where a disk may take a second."""
+    is_roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
+    return MEMORY if is_roomy else Path(tempfile.gettempdir())
 
 
 def _name(url: str) -> str:
