@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -15,6 +16,11 @@ class Call(Protocol):
 
     async def __call__(self, method: str, path: str, client: Client | None = None, **options: Any) -> tuple[int, Any]:  # noqa: ANN401 - aiohttp's
         """``options`` are those of an aiohttp client, such as ``json`` and ``params``."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, as a third of the time goes into waiting for processes of the tests."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture
