@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import socket
 import sqlite3
@@ -113,6 +114,21 @@ async def test_requests_are_served_again_as_soon_as_the_database_is_back(client:
             assert response.status == 204
     assert (await added(client))[0] == 201
     assert await total(client) == 2
+
+
+@pytest.mark.database("postgresql")
+async def test_what_looks_for_work_again_and_again_says_in_a_line_that_the_database_is_away(
+    make_app: MakeApp, way: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retries = {"plugins": {"webhooks": {"retry_after": [0.05]}}}
+    served = await make_app(settings={"database": {"url": way.url}, **retries})
+    printed = ""
+    async with way.cut():
+        while "deliveries not read" not in printed:
+            assert (await added(served.client_as()))[0] == 503
+            printed += capsys.readouterr().out
+    assert re.search(rf"warning .*deliveries not read +reason='{AWAY['detail']}'", printed)
+    assert "Traceback" not in printed
 
 
 @pytest.mark.database("postgresql")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from multidict import CIMultiDict
+from raw import connected
 
 if TYPE_CHECKING:
     from jobbergate_server.testing import Served
@@ -29,6 +30,19 @@ async def test_no_browser_guesses_what_an_answer_is(served: Served, path: str) -
     async with served.client().get(path) as response:
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert "Cache-Control" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/jobbergate/health", "/jobbergate/docs", LIST, "/jobbergate/nowhere"])
+async def test_no_version_is_told_of_what_serves(served: Served, path: str) -> None:
+    async with served.client().get(path) as response:
+        assert response.headers.getall("Server") == ["jobbergate-server"]
+
+
+async def test_what_cannot_be_read_is_answered_with_the_same_headers(served: Served) -> None:
+    async with connected(served) as connection:
+        await connection.send(b"nonsense\r\n\r\n")
+        status, headers, _ = await connection.answer()
+    assert (status, headers["server"], headers["x-content-type-options"]) == (400, "jobbergate-server", "nosniff")
 
 
 async def test_a_page_tells_caches_what_it_wants(served: Served) -> None:

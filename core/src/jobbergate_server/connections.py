@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from jobbergate_server.errors import error_response
+from jobbergate_server.security import FIXED
 
 LINGERING_TIME = 5.0
 """Seconds that are read on after an early answer, so that a client which is still sending gets it (RFC 9112, 9.6)."""
@@ -39,7 +40,7 @@ class Connection(web.RequestHandler):
         if status != web.HTTPBadRequest.status_code:
             return super().handle_error(request, status, exc, message)
         log.info("request not understood", reason=type(exc).__name__)
-        response = error_response(status, UNREADABLE, {"X-Content-Type-Options": "nosniff"})
+        response = error_response(status, UNREADABLE, FIXED)
         response.force_close()
         return response
 

@@ -1,8 +1,14 @@
-"""Headers that tell browsers and caches what an answer must not be used for."""
+"""Headers that tell browsers and caches what an answer must not be used for, and nobody more than that."""
 
 from aiohttp import web
 
 from jobbergate_server.permissions import IDENTITY
+
+FIXED = {
+    "Server": "jobbergate-server",  # in place of aiohttp's, which tells its version and Python's
+    "X-Content-Type-Options": "nosniff",
+}
+"""The headers of every answer."""
 
 
 async def restrict(request: web.Request, response: web.StreamResponse) -> None:
@@ -10,6 +16,6 @@ async def restrict(request: web.Request, response: web.StreamResponse) -> None:
 
     Sources: Fetch standard, `X-Content-Type-Options`; RFC 9111, section 5.2.2.5.
     """
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.update(FIXED)
     if IDENTITY in request:
         response.headers.setdefault("Cache-Control", "no-store")

@@ -29,7 +29,6 @@ SWAGGER_FILES = {
 DOCS_HEADERS = {
     "Cache-Control": "no-cache",  # ask whether it is still current: an update of the server may bring other files
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

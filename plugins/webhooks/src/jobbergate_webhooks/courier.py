@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 from yarl import URL
 
+from jobbergate_server import Unavailable
 from jobbergate_webhooks.addresses import HTTP, HTTPS, Addresses
 from jobbergate_webhooks.messages import headers
 from jobbergate_webhooks.models import Delivery, Status
@@ -65,7 +66,9 @@ class Courier:
             self._wake.clear()
             try:
                 await self._send_due()
-            except Exception:  # the database may be away for a while
+            except Unavailable as error:
+                log.warning("deliveries not read", reason=error.detail)
+            except Exception:
                 log.exception("deliveries not read")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
