@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 URL = "/jobbergate/audit-log"
 SCRIPTS = "/jobbergate/job-scripts"
+WEBHOOKS = "/jobbergate/webhooks"
 
 
 async def entries(client: Client, **query: str) -> list[dict[str, Any]]:
@@ -62,6 +63,24 @@ async def test_every_change_leaves_an_entry_that_tells_who_made_it(served: Serve
     assert {(it["subject"], it["email"], it["client_id"]) for it in found} == {("7f1c", "owner@example.com", "cli")}
     assert found[0]["created_at"] == script["created_at"]
     assert found[0]["data"] == {"owner_email": "owner@example.com", "job_script_name": "a", "application_id": None}
+
+
+async def test_an_entry_of_a_webhook_tells_where_it_leads_and_no_secret(api: Client) -> None:
+    url = "https://hooks.example.com/services/T0/secret?token=secret"
+    body = {"url": url, "events": ["webhook.updated"]}
+    status, webhook = await asked(api, "POST", WEBHOOKS, body)
+    assert status == 201, webhook
+    path = f"{WEBHOOKS}/{webhook['id']}"
+    assert (await asked(api, "PUT", path, {"is_enabled": False}))[0] == 200
+    assert (await asked(api, "DELETE", path))[0] == 204
+    found = await entries(api)
+    told = {"owner_email": "owner@example.com", "origin": "https://hooks.example.com", "events": ["webhook.updated"]}
+    assert [(it["event"], it["resource_id"], it["data"]) for it in found] == [
+        ("webhook.created", f"{webhook['id']}", {**told, "is_enabled": True}),
+        ("webhook.updated", f"{webhook['id']}", {**told, "is_enabled": False}),
+        ("webhook.deleted", f"{webhook['id']}", {**told, "is_enabled": False}),
+    ]
+    assert "secret" not in str(found)
 
 
 async def test_what_an_agent_reports_is_its_own_deed(served: Served) -> None:
@@ -109,7 +128,8 @@ async def test_an_owner_with_a_webhook_has_both_the_delivery_and_the_entry(make_
     assert (await asked(api, "POST", SCRIPTS, {"job_script_name": "a"}))[0] == 201
     _, deliveries = await asked(api, "GET", "/jobbergate/webhooks/1/deliveries")
     assert [it["event"] for it in deliveries["results"]] == ["job_script.created"]
-    assert [(it["event"], it["resource_id"]) for it in await entries(api)] == [("job_script.created", "1")]
+    found = [(it["event"], it["resource_id"]) for it in await entries(api)]
+    assert found == [("webhook.created", "1"), ("job_script.created", "1")]
 
 
 async def test_the_list_can_be_filtered(api: Client, served: Served) -> None:

@@ -7,11 +7,22 @@ from typing import Any
 import click
 from aiohttp import web
 
-from jobbergate_server import Event, Models, Permission, PluginContext, PreparedQuery, Route, Section, hookimpl
+from jobbergate_server import (
+    Event,
+    EventType,
+    Models,
+    Permission,
+    PluginContext,
+    PreparedQuery,
+    Route,
+    Section,
+    hookimpl,
+)
 from jobbergate_webhooks import messages, routes
 from jobbergate_webhooks.addresses import ADDRESSES, Addresses
 from jobbergate_webhooks.commands import prune
 from jobbergate_webhooks.courier import COURIER, Courier
+from jobbergate_webhooks.events import EVENTS
 from jobbergate_webhooks.models import Webhook
 from jobbergate_webhooks.permissions import EDIT, VIEW
 from jobbergate_webhooks.settings import Webhooks
@@ -39,6 +50,12 @@ def register_permissions() -> Sequence[Permission]:
 def register_routes() -> Sequence[Route]:
     """Webhooks and their deliveries, for their owners."""
     return routes.ROUTES
+
+
+@hookimpl
+def register_events() -> Sequence[EventType]:
+    """What is done to webhooks."""
+    return EVENTS
 
 
 @hookimpl

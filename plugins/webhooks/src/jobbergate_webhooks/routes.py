@@ -22,6 +22,7 @@ from jobbergate_server import (
     require_email,
 )
 from jobbergate_webhooks.addresses import ADDRESSES
+from jobbergate_webhooks.events import CREATED, DELETED, UPDATED, tell
 from jobbergate_webhooks.messages import new_secret
 from jobbergate_webhooks.models import Delivery, Webhook
 from jobbergate_webhooks.permissions import EDIT, VIEW
@@ -64,9 +65,11 @@ async def create_webhook(request: web.Request) -> Webhook:
     Deliveries are signed as Standard Webhooks has it, with the secret, which is in this answer and in no other.
     """
     owner, moment = require_email(request), now()
-    return await Webhook.create(
+    webhook = await Webhook.create(
         **changes(request), owner_email=owner, secret=new_secret(), created_at=moment, updated_at=moment
     )
+    tell(CREATED, webhook)
+    return webhook
 
 
 @docs(summary="Get a webhook")
@@ -86,6 +89,7 @@ async def update_webhook(request: web.Request) -> Webhook:
     webhook = await own_webhook(request, lock=True)
     webhook.update_from_dict(changes(request) | {"updated_at": now()})
     await webhook.save()
+    tell(UPDATED, webhook)
     return webhook
 
 
@@ -95,6 +99,7 @@ async def delete_webhook(request: web.Request) -> None:
     """What is to be delivered still is not."""
     webhook = await own_webhook(request, lock=True)
     await webhook.delete()
+    tell(DELETED, webhook)
 
 
 async def prepare_deliveries(request: web.Request) -> None:
