@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import web
 from promises import alive
-from raw import connected
+from raw import PATIENCE, connected
 
-from jobbergate_server import connections, requests
+from jobbergate_server import connections, requests, server
+from jobbergate_server.settings import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -230,3 +233,32 @@ async def test_no_redirect_leads_elsewhere(attacked: Served, path: bytes) -> Non
         await raw.send(b"GET /jobbergate/health/ HTTP/1.1\r\nHost: evil.example.com\r\n\r\n")
         status, headers, _ = await raw.answer()
         assert (status, headers["location"]) == (308, "/jobbergate/health")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this is not Linux")
+async def test_who_reads_nothing_of_an_answer_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 1)
+    ended = asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(bytes(2**16))
+        finally:
+            ended.set()
+
+    app = web.Application()
+    app.router.add_get("/", endless)
+    runner = connections.Runner(app)
+    await runner.setup()
+    try:
+        sock = server.listen(Server(port=0))
+        await web.SockSite(runner, sock).start()
+        with socket.create_connection(sock.getsockname()) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                await ended.wait()
+    finally:
+        await runner.cleanup()

@@ -235,7 +235,7 @@ async def test_any_value_in_any_field_of_a_body(attacked: Served, slug: str, dia
 @pytest.mark.parametrize("slug", WITH_BODIES)
 async def test_any_body_that_is_no_object(attacked: Served, slug: str) -> None:
     attacker = await attack(attacked, slug)
-    deep, wide = "[" * 100_000 + "]" * 100_000, ",".join(["0"] * 100_001)
+    deep, wide = "[" * 100_000 + "]" * 100_000, ",".join(["0"] * 20_001)
     for operation, sample in attacker.bodies():
         first = json.dumps(next(iter(sample)))
         for body in ["", " ", "{", "[]", "5", '"x"', "nul", "\0", "\ufeff", '{"a":1}}', "'{}'", "{a:1}", *VALUES]:
@@ -271,9 +271,9 @@ async def test_of_a_key_that_is_sent_twice_the_last_is_judged_and_used(attacked:
 @pytest.mark.parametrize(
     ("path", "body"),
     {
-        "job-scripts": {"job_script_name": "x", "sbatch_params": [{}] * 50_000},
-        "job-submissions": {"execution_parameters": dict.fromkeys(map(str, range(50_000)), 0)},
-        "webhooks": {"url": "https://example.com", "events": ["x"] * 50_000},
+        "job-scripts": {"job_script_name": "x", "sbatch_params": [{}] * 10_000},
+        "job-submissions": {"execution_parameters": dict.fromkeys(map(str, range(10_000)), 0)},
+        "webhooks": {"url": "https://example.com", "events": ["x"] * 10_000},
     }.items(),
     ids=["wrong type", "unknown name", "unknown value"],
 )

@@ -33,7 +33,7 @@ REMEMBERED = 1_000
 """How many queries are kept, in the form that their schemas give them."""
 MAX_DEPTH = 200
 """Objects and lists in each other in a JSON body: far below where a reader or writer of JSON gives up."""
-MAX_VALUES = 100_000
+MAX_VALUES = 20_000
 """Values in a JSON body: what is made of each takes a hundred times the bytes that it was sent in."""
 BODY_SECONDS = 60.0
 """How long a body may take to arrive, so that nobody holds a request for ever by sending it slowly."""

@@ -22,6 +22,8 @@ from jobbergate_server.plugins import StartError
 from jobbergate_server.readiness import STOPPING
 
 BACKLOG = 1024
+UNREAD_SECONDS = 75
+"""Seconds after which a connection ends whose client does not read what it is sent, or has gone without a word."""
 DRAIN_SECONDS = 2.0
 """Seconds that it goes on serving after SIGTERM, and is not ready, so that who shares out requests looks elsewhere."""
 END_TIMEOUT = 13.0
@@ -59,6 +61,8 @@ def listen(config: settings.Server) -> socket.socket:
         reason, _, _ = str(error.strerror).partition(" (while")
         raise StartError(f"server.host, server.port: {config.host}:{config.port}: {reason}") from None
     sock.setblocking(False)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # which Linux has (tcp(7)), and connections inherit
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
     host, port = sock.getsockname()[:2]
     log.info("listening", host=host, port=port)
     return sock
