@@ -161,6 +161,9 @@ async def test_410_disables_the_webhook(site: Site, receiver: Receiver) -> None:
     assert (delivery["status"], delivery["attempts"], delivery["response_status"]) == ("failed", 1, 410)
     assert delivery["error"] == "answered 410 Gone, so the webhook was disabled"
     assert (await site.call("GET", f"{URL}/{webhook['id']}"))[1]["is_enabled"] is False
+    _, log = await site.call("GET", "/jobbergate/audit-log", params={"event": "webhook.updated"})
+    told = [(it["resource_id"], it["subject"], it["data"]["is_enabled"]) for it in log["results"]]
+    assert told == [(str(webhook["id"]), None, False)]
     await site.happen()
     assert len(await site.deliveries(webhook)) == 1
 

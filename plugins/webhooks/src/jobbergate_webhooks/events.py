@@ -6,7 +6,9 @@ from jobbergate_server import Event, EventType, emit
 from jobbergate_webhooks.models import Webhook
 
 CREATED = EventType("webhook.created", "Somebody has added a webhook.")
-UPDATED = EventType("webhook.updated", "The owner of a webhook has changed it.")
+UPDATED = EventType(
+    "webhook.updated", "The owner of a webhook has changed it, or it was disabled as its URL answered 410."
+)
 DELETED = EventType("webhook.deleted", "The owner of a webhook has deleted it.")
 
 EVENTS = [CREATED, UPDATED, DELETED]

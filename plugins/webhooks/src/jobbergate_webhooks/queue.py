@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from jobbergate_server import now, transaction
+from jobbergate_webhooks.events import UPDATED, tell
 from jobbergate_webhooks.models import Delivery, Status, Webhook
 
 GONE = 410
@@ -47,7 +48,7 @@ async def settle(
         if error is None:
             status = Status.DELIVERED
         elif response_status == GONE:
-            await Webhook.filter(id=delivery.webhook_id).update(is_enabled=False, updated_at=now())
+            await _disable(delivery.webhook_id)
         elif delivery.attempts <= len(retry_after):
             wait = retry_after[delivery.attempts - 1] * random.uniform(1, 1 + JITTER)  # noqa: S311 - guards nothing
             status, next_attempt_at = Status.PENDING, now() + timedelta(seconds=wait)
@@ -59,3 +60,11 @@ async def settle(
             error=error,
             updated_at=now(),
         )
+
+
+async def _disable(webhook_id: int) -> None:
+    webhook = await Webhook.select_for_update(no_key=True).get_or_none(id=webhook_id, is_enabled=True)
+    if webhook is not None:
+        webhook.is_enabled, webhook.updated_at = False, now()
+        await webhook.save(update_fields=["is_enabled", "updated_at"])
+        tell(UPDATED, webhook)
