@@ -10,11 +10,14 @@ import sqlite3
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 from aiohttp import FormData
 from line import Line, line
 
 from jobbergate_server import DATABASE, Unavailable, database, files, postgresql, sqlite
+from jobbergate_server.settings import load_settings
+from jobbergate_server.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = "/jobbergate/job-scripts"
 ARCHIVE = "UPDATE job_scripts SET is_archived = true WHERE id = $1"
+IN_TRANSACTION = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
 AWAY = {"detail": "The database cannot be reached at the moment."}
 NO_FILES = {"detail": "The file store cannot be reached at the moment."}
 BUSY = {
@@ -158,8 +162,10 @@ async def test_a_database_that_says_nothing_does_not_hold_up_the_end(
 async def test_who_is_cut_off_in_a_transaction_does_not_keep_its_locks(
     make_app: MakeApp, way: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "IDLE_SECONDS", 1)
-    away, there = await make_app(settings={"database": {"url": way.url}}), await make_app()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "STATEMENT_SECONDS", 1)
+        away = await make_app(settings={"database": {"url": way.url}})
+    there = await make_app()
     assert (await added(there.client_as()))[0] == 201
     locking, begun = away.app[DATABASE], asyncio.Event()
 
@@ -177,6 +183,45 @@ async def test_who_is_cut_off_in_a_transaction_does_not_keep_its_locks(
     locked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await locked
+
+
+@pytest.mark.database("postgresql")
+async def test_a_command_may_think_in_a_transaction_for_as_long_as_it_likes(served: Served, database_url: str) -> None:
+    async def allowed(connected: database.Database) -> str:
+        with connected.bound():
+            (row,) = await connected.client.execute_query_dict("SHOW idle_in_transaction_session_timeout")
+            return str(row["idle_in_transaction_session_timeout"])
+
+    async with Site.of(load_settings(database={"url": database_url})).connected() as of_command:
+        assert await allowed(of_command) == "0"
+    assert await allowed(served.app[DATABASE]) == "3s"
+
+
+@pytest.mark.database("postgresql")
+async def test_who_is_cancelled_stays_cancelled_when_the_connection_is_lost(
+    served: Served, way: Line, database_url: str
+) -> None:
+    lost, begun = served.app[DATABASE], asyncio.Event()
+
+    async def hold() -> None:
+        async with lost.transaction():
+            await lost.client.execute_query("SET LOCAL idle_in_transaction_session_timeout = '500ms'")
+            begun.set()
+            await asyncio.Event().wait()
+
+    with lost.bound():
+        held = asyncio.create_task(hold())
+        await begun.wait()
+    async with way.stalled():
+        connection = await asyncpg.connect(database_url)
+        try:
+            while await connection.fetchval(IN_TRANSACTION):
+                await connection.execute("SELECT pg_stat_clear_snapshot()")
+        finally:
+            await connection.close()
+    held.cancel()  # before anybody here has heard that the connection is gone
+    with pytest.raises(asyncio.CancelledError):
+        await held
 
 
 @pytest.mark.database("postgresql")

@@ -110,7 +110,7 @@ def _document(plugins: Plugins, contributions: list[Contribution]) -> bytes:
 
 
 async def _connect(app: web.Application) -> AsyncIterator[None]:
-    async with app[DATABASE].connected(), app[PROVIDER]:
+    async with app[DATABASE].connected(is_served=True), app[PROVIDER]:
         yield
 
 

@@ -134,12 +134,18 @@ class Database:
         return self.connection_name == "sqlite"
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator[None]:
-        """Connect, and disconnect in the end."""
+    async def connected(self, *, is_served: bool = False) -> AsyncIterator[None]:
+        """Connect, and disconnect in the end.
+
+        Of a server, PostgreSQL keeps no transaction of which it hears nothing for `STATEMENT_SECONDS`. Commands may take
+        their time.
+        """
         context = TortoiseContext()
         with _entered(context):
             await context.init(config=self.config)
         self._context = context
+        if is_served and isinstance(self.client, Client):
+            self.client.idle_seconds = STATEMENT_SECONDS
         try:
             yield
         finally:

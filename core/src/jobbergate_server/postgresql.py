@@ -28,8 +28,6 @@ BUSY = "All connections to the database are in use."
 SLOW = "The database takes too long."
 WAIT_SECONDS = 4.0
 """How long somebody waits for a connection that others have, or for PostgreSQL to take a new one."""
-IDLE_SECONDS = 20
-"""How long PostgreSQL keeps the locks of a transaction of which it hears nothing more, as when a machine is cut off."""
 CLOSE_SECONDS = 1.0
 """How long PostgreSQL may take to say goodbye."""
 LOST = (
@@ -55,12 +53,14 @@ class Client(WriteCounter, AsyncpgDBClient):
         self._taken: dict[Connection, float] = {}
         """When each connection that is in use was taken."""
         self._overdue: set[Connection] = set()
+        self.idle_seconds: float | None = None
+        """How long PostgreSQL keeps a transaction of which it hears nothing more, as when a machine is cut off."""
         self._free = self.pool_maxsize
         self._waiting: deque[Future[Connection | None]] = deque()
 
     async def create_pool(self, **options: Any) -> Pool:  # noqa: ANN401 - asyncpg's options
         """Open the pool."""
-        return await create_pool(None, init=_prepare, reset=_keep, timeout=WAIT_SECONDS, **options)
+        return await create_pool(None, init=self._prepare, reset=_keep, timeout=WAIT_SECONDS, **options)
 
     async def _close(self) -> None:
         if self._pool:
@@ -70,6 +70,10 @@ class Client(WriteCounter, AsyncpgDBClient):
             except TimeoutError:
                 self._pool.terminate()
             self._pool = None
+
+    async def _prepare(self, connection: Connection) -> None:
+        if self.idle_seconds is not None:
+            await connection.execute(f"SET idle_in_transaction_session_timeout = {int(self.idle_seconds * 1000)}")
 
     def connections(self) -> tuple[int, int]:
         """The connections of the pool, and the idle ones among them."""
@@ -317,11 +321,6 @@ def _is_gone(connection: Connection) -> bool:
         return bool(connection.is_closed())
     except asyncpg.InterfaceError:  # the pool has taken it back already, as it does when one is lost
         return True
-
-
-async def _prepare(connection: Connection) -> None:
-    """Set up a new connection."""
-    await connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
 
 
 async def _keep(_: Connection) -> None:
