@@ -33,16 +33,21 @@ HEAD = (
 )
 HELD_UP = """
 import asyncio
+import sys
 from aiohttp import web
 from jobbergate_server import server
 from jobbergate_server.settings import Server
 
 async def never_ends(_):
+    if sys.argv[1] == "start":
+        await held_up()
     yield
     await asyncio.Event().wait()
 
-async def announce(_):
-    print("serves", flush=True)
+async def held_up(_=None):
+    print("is there", flush=True)
+    if sys.argv[1] == "start":
+        await asyncio.Event().wait()
 
 def build():
     app = web.Application()
@@ -50,7 +55,7 @@ def build():
     return app
 
 server.STOP_SECONDS = 0.1
-server.serve(build, server.listen(Server(port=0)), announce=announce)
+server.serve(build, server.listen(Server(port=0)), announce=held_up)
 """
 BODY = f"{HEAD}#!/bin/sh\nhostname\n\r\n--{BOUNDARY}--\r\n".encode()
 
@@ -124,11 +129,12 @@ def listens(address: tuple[str, int]) -> bool:
     return False
 
 
-def test_what_holds_a_server_up_does_not_hold_up_its_end() -> None:
-    command = [sys.executable, "-c", HELD_UP]
+@pytest.mark.parametrize("when", ["start", "end"])
+def test_what_holds_a_server_up_does_not_hold_up_its_end(when: str) -> None:
+    command = [sys.executable, "-c", HELD_UP, when]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - the script above
         assert process.stdout
-        while process.stdout.readline() != "serves\n":
+        while process.stdout.readline() != "is there\n":
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert "not stopped in time" in process.communicate(timeout=PATIENCE)[0]

@@ -86,8 +86,13 @@ def serve(build: Build, sock: socket.socket, workers: int = 1, announce: Announc
 async def _serve(app: web.Application, sock: socket.socket, announce: Announce | None) -> None:
     loop = asyncio.get_running_loop()
     asked: asyncio.Queue[int] = asyncio.Queue()
+
+    def stop(number: int) -> None:
+        _end_after(STOP_SECONDS)
+        asked.put_nowait(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.put_nowait, number)
+        loop.add_signal_handler(number, stop, number)
     requests = InFlight()
     requests.count(app)
     runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
@@ -100,9 +105,7 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
         await web.SockSite(runner, sock, backlog=BACKLOG).start()
         if announce:
             await announce(app)
-        first = await asked.get()
-        _end_after(STOP_SECONDS)
-        if first == signal.SIGTERM:
+        if await asked.get() == signal.SIGTERM:
             app[STOPPING].set()
             with suppress(TimeoutError):
                 await asyncio.wait_for(_interrupted(asked), DRAIN_SECONDS)
@@ -126,7 +129,7 @@ def _end_after(seconds: float) -> None:
         log.error("not stopped in time")
         os._exit(STOP_FAILED)
 
-    # A thread, because the event loop itself may be held up, or at its end already.
+    # A thread, because the event loop itself may be held up by then, or at its end already.
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
