@@ -381,7 +381,6 @@ async def test_an_application_that_is_deleted_while_it_is_rendered_is_not_found(
     assert (await call("GET", "/jobbergate/job-scripts"))[1]["results"] == []
 
 
-@pytest.mark.database("sqlite")
 async def test_the_server_answers_while_a_hostile_template_burns(call: Call, served: Served) -> None:
     sent = {"job_script_name": "js", "application_id": await add_application(call, BURN)}
     burning = [asyncio.create_task(call("POST", "/jobbergate/job-scripts", json=sent)) for _ in range(3)]

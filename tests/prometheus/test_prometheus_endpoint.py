@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 REQUESTS = "jobbergate_http_requests_total"
 DURATIONS = "jobbergate_http_request_duration_seconds"
-pytestmark = pytest.mark.database("sqlite")
 
 
 async def test_process_and_python_are_measured(site: Site) -> None:

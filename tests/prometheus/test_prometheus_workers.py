@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from processes import Server
 
 HEALTH = {"method": "GET", "route": "/jobbergate/health", "plugin": "service", "status": "204"}
-pytestmark = pytest.mark.database("sqlite")
 
 
 @pytest.fixture

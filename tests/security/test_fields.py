@@ -213,13 +213,12 @@ def changed(body: Mapping[str, Any], way: tuple[str, ...], value: str) -> str:
 
 
 @pytest.mark.parametrize("slug", WITH_BODIES)
-async def test_any_value_in_any_field_of_a_body(attacked: Served, slug: str, dialect: str) -> None:
+async def test_any_value_in_any_field_of_a_body(attacked: Served, slug: str) -> None:
     attacker = await attack(attacked, slug)
     for operation, sample in attacker.bodies():
         schema = operation.body_schema
         assert schema is not None
-        # Objects inside are JSON in both databases, of which PostgreSQL takes less.
-        for way in [it for it in places(schema) if len(it) == 1 or dialect == "postgresql"]:
+        for way in places(schema):
             for value in VALUES:
                 what = f"{'.'.join(way)}={value[:40]}"
                 answer = await attacker.send(operation, what, data=changed(sample, way, value))
@@ -271,9 +270,9 @@ async def test_of_a_key_that_is_sent_twice_the_last_is_judged_and_used(attacked:
 @pytest.mark.parametrize(
     ("path", "body"),
     {
-        "job-scripts": {"job_script_name": "x", "sbatch_params": [{}] * 10_000},
-        "job-submissions": {"execution_parameters": dict.fromkeys(map(str, range(10_000)), 0)},
-        "webhooks": {"url": "https://example.com", "events": ["x"] * 10_000},
+        "job-scripts": {"job_script_name": "x", "sbatch_params": [{}] * 19_000},
+        "job-submissions": {"execution_parameters": dict.fromkeys(map(str, range(19_000)), 0)},
+        "webhooks": {"url": "https://example.com", "events": ["x"] * 19_000},
     }.items(),
     ids=["wrong type", "unknown name", "unknown value"],
 )
