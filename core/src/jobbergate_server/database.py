@@ -137,8 +137,8 @@ class Database:
     async def connected(self, *, is_served: bool = False) -> AsyncIterator[None]:
         """Connect, and disconnect in the end.
 
-        Of a server, PostgreSQL keeps no transaction of which it hears nothing for `STATEMENT_SECONDS`. Commands may take
-        their time.
+        Of a server, PostgreSQL keeps no transaction of which it hears nothing for `STATEMENT_SECONDS`. A command may
+        take its time.
         """
         context = TortoiseContext()
         with _entered(context):
