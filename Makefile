@@ -7,7 +7,7 @@ ARGS =
 VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
-CODE = .ci/audit.py benchmarks core drills plugins examples tests typings
+CODE = .ci/audit.py benchmarks core devkit drills plugins examples tests typings
 SHIPPED = $(BIN)/uv export --quiet --locked --no-dev --all-packages
 
 help: ## Show the targets
@@ -40,11 +40,11 @@ sbom: $(INSTALLED) ## Write sbom.cdx.json, which lists what is shipped (CycloneD
 	$(SHIPPED) --format cyclonedx1.5 --preview-features sbom-export --output-file sbom.cdx.json
 
 config: $(INSTALLED) ## Write config/jobbergate.toml from the settings models
-	$(BIN)/python -m jobbergate_server.reference > $(VENV)/jobbergate.toml
+	$(BIN)/python -m jobbergate_devkit.reference.settings_file > $(VENV)/jobbergate.toml
 	mv $(VENV)/jobbergate.toml config/jobbergate.toml
 
 reference: $(INSTALLED) ## Write docs/reference from the code
-	$(BIN)/python -m jobbergate_server.manual docs/reference
+	$(BIN)/python -m jobbergate_devkit.reference.pages docs/reference
 
 # The variable silences a notice of the theme about the future of MkDocs, as that notice says.
 docs: $(INSTALLED) ## Build the documentation into site/
@@ -53,7 +53,7 @@ docs: $(INSTALLED) ## Build the documentation into site/
 # The environment is installed anew when the lock file or a distribution's own requirements have changed. Nothing comes in
 # whose hash is not in uv.lock: neither uv, nor what builds the packages that come as source, which is there before them.
 # Compiled packages start in half the time.
-$(INSTALLED): uv.lock pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+$(INSTALLED): uv.lock pyproject.toml core/pyproject.toml devkit/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo 'Python 3.11 or newer is needed, and $(PYTHON) is not one. Name another: make PYTHON=python3.13 …' >&2; \
 		exit 1; }

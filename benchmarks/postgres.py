@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from benchmarks.processes import cpu_seconds
-from jobbergate_server.testing.databases import POSTGRES_URL
+from jobbergate_devkit.testing.databases import POSTGRES_URL
 
 SUPERUSER = "postgres"
 PG_CTL = "pg_ctl"

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
 
-from jobbergate_server.settings import PREFIX
+from jobbergate_server.settings_sources import PREFIX
 
 PATIENCE = 60
 """Seconds after which a server that does not answer has failed."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from jobbergate_server.issuer import Issuer
+from jobbergate_devkit.issuer import Issuer
 
 DISCOVERY = "/.well-known/openid-configuration"
 KEYS = "/keys"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from jobbergate_server.testing import Client
+    from jobbergate_devkit.testing import Client
 
 
 class Call(Protocol):

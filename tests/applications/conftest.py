@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_server.testing import Client
+    from jobbergate_devkit.testing import Client
 
 
 class Add(Protocol):

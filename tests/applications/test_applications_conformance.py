@@ -1,5 +1,5 @@
 """What every plugin promises, of the plugin applications."""
 
-from jobbergate_server.testing import conformance
+from jobbergate_devkit.testing import conformance
 
 TestConformance = conformance("applications")

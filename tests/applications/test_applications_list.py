@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from applications.conftest import Add
     from conftest import Call
 
-    from jobbergate_server.testing import Client, Served
+    from jobbergate_devkit.testing import Client, Served
 
 URL = "/jobbergate/applications"
 

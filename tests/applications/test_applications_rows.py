@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from applications.conftest import Add
     from conftest import Call
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 URL = "/jobbergate/applications"
 FILE_KEYS = ["application_config", "application_source_file", "application_templates"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from conftest import Call
 
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 APPS = "/jobbergate/applications"
 SOURCE = "class JobbergateApplication:\n    pass\n"

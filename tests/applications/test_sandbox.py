@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from conftest import Call
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 CONFIG = "application_config: {}\njobbergate_config: {default_template: main.j2}\n"
 CPU = "Limit exceeded: it needs more than 2 s of CPU time."

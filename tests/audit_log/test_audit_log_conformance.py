@@ -1,5 +1,5 @@
 """What every plugin promises, of the plugin audit-log."""
 
-from jobbergate_server.testing import conformance
+from jobbergate_devkit.testing import conformance
 
 TestConformance = conformance("audit-log")

@@ -10,13 +10,12 @@ import pytest
 from aiohttp import FormData
 from processes import printed
 
-from jobbergate_audit_log.models import AuditEntry
-from jobbergate_server import DATABASE
+from jobbergate_server import DATABASE, EventRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 URL = "/jobbergate/audit-log"
 SCRIPTS = "/jobbergate/job-scripts"
@@ -126,8 +125,10 @@ async def test_an_owner_with_a_webhook_has_both_the_delivery_and_the_entry(make_
     webhook = {"url": "http://127.0.0.1:9/", "events": ["job_script.created"]}
     assert (await asked(api, "POST", "/jobbergate/webhooks", webhook))[0] == 201
     assert (await asked(api, "POST", SCRIPTS, {"job_script_name": "a"}))[0] == 201
-    _, deliveries = await asked(api, "GET", "/jobbergate/webhooks/1/deliveries")
-    assert [it["event"] for it in deliveries["results"]] == ["job_script.created"]
+    async with asyncio.timeout(60):
+        while not (deliveries := (await asked(api, "GET", "/jobbergate/webhooks/1/deliveries"))[1]["results"]):
+            await asyncio.sleep(0.01)
+    assert [it["event"] for it in deliveries] == ["job_script.created"]
     found = [(it["event"], it["resource_id"]) for it in await entries(api)]
     assert found == [("webhook.created", "1"), ("job_script.created", "1")]
 
@@ -163,8 +164,8 @@ async def test_entries_are_deleted_by_a_command_alone(
     for name in ("old", "new"):
         await asked(api, "POST", SCRIPTS, {"job_script_name": name})
     with served.app[DATABASE].bound():
-        await AuditEntry.filter(resource_id="1").update(created_at=datetime.now(UTC) - timedelta(days=366))
-    command = ("audit-log", "prune", "--days", "365")
+        await EventRecord.filter(subject_id="1").update(created_at=datetime.now(UTC) - timedelta(days=31))
+    command = ("audit-log", "prune", "--days", "30")
     said = await asyncio.to_thread(printed, tmp_path, *command, JOBBERGATE_DATABASE__URL=database_url)
     assert said == "Entries deleted: 1\n"
     assert [it["resource_id"] for it in await entries(api)] == ["2"]
@@ -174,5 +175,5 @@ async def test_entries_are_deleted_by_a_command_alone(
 async def test_a_new_row_and_its_entry_are_committed_together(served: Served, api: Client) -> None:
     await asked(api, "POST", SCRIPTS, {"job_script_name": "a"})
     client = served.app[DATABASE].client
-    query = "SELECT script.xmin = entry.xmin AS together FROM job_scripts AS script, audit_entries AS entry"
+    query = "SELECT script.xmin = entry.xmin AS together FROM job_scripts AS script, events AS entry"
     assert [row["together"] for row in await client.execute_query_dict(query)] == [True]

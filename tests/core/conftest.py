@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobbergate_server import service
-from jobbergate_server.plugins import Plugin
-from jobbergate_server.settings import PREFIX
+from jobbergate_server.plugins.plugin import Plugin
+from jobbergate_server.service import plugin
+from jobbergate_server.settings_sources import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,6 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> list[Plugin]:
     """The plugins of a server that has the notebook of tests/fixtures, and the core's own pages."""
     monkeypatch.syspath_prepend(FIXTURES)
     return [
-        Plugin("service", service, "jobbergate-server", "1.0"),
-        Plugin("notebook", "notebook", "notebook", "1.0", prefix="/notebook"),
+        Plugin("service", plugin, "jobbergate-server", "1.0"),
+        Plugin("notebook", "notebook", "notebook", "1.0"),
     ]

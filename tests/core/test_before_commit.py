@@ -9,14 +9,14 @@ from structlog.testing import capture_logs
 from tortoise.backends.base.client import TransactionalDBClient
 
 from jobbergate_server import DATABASE, Event, emit, hookimpl
-from jobbergate_server.plugins import Plugin
+from jobbergate_server.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from aiohttp import web
 
-    from jobbergate_server.testing import Client, MakeApp
+    from jobbergate_devkit.testing import Client, MakeApp
 
 HERALD = "/jobbergate/herald"
 
@@ -51,7 +51,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 async def client(make_app: MakeApp, notebook: list[Plugin], recorder: Recorder) -> Client:
-    herald = Plugin("herald", "notebook.herald", "notebook", "1.0", prefix="/herald")
+    herald = Plugin("herald", "notebook.herald", "notebook", "1.0")
     recording = Plugin("recorder", cast("ModuleType", recorder), "recorder", "1.0")
     served = await make_app(plugins=[*notebook, herald, recording])
     recorder.app = served.app

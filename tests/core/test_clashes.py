@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobbergate_server.clashes import KINDS
-from jobbergate_server.plugins import StartError
+from jobbergate_server.errors import StartError
+from jobbergate_server.installation import Installation
+from jobbergate_server.plugins.conflicts import KINDS
 from jobbergate_server.settings import load_settings
-from jobbergate_server.site import Site as Server
 
 if TYPE_CHECKING:
     from core.conftest import Site
@@ -159,7 +159,7 @@ CLASHES: dict[str, tuple[dict[str, str], str]] = {
 
 def refused() -> list[str]:
     with pytest.raises(StartError) as failure:
-        Server.of(load_settings())
+        Installation.of(load_settings())
     return str(failure.value).splitlines()
 
 
@@ -213,10 +213,10 @@ def test_all_clashes_are_told_together(site: Site) -> None:
 def test_one_schema_of_several_routes_is_no_clash(site: Site) -> None:
     both = hook("register_routes", route("/a", "one", "ThingSchema"), route("/b", "two", "ThingSchema"))
     site.install("alpha", IMPORTS + schema("ThingSchema") + both)
-    assert "alpha" in [it.plugin.slug for it in Server.of(load_settings()).contributions]
+    assert "alpha" in [it.plugin.slug for it in Installation.of(load_settings()).contributions]
 
 
 def test_the_duplicate_of_a_disabled_plugin_is_no_clash(site: Site) -> None:
     site.install("alpha", name="first")
     site.install("alpha", name="second")
-    Server.of(load_settings(plugins={"disabled": ["alpha"]}))
+    Installation.of(load_settings(plugins={"disabled": ["alpha"]}))

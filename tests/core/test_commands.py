@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import COMMAND, printed, refused
 
-from jobbergate_server.discovery import discover
+from jobbergate_server.plugins.discovery import discover
 
 if TYPE_CHECKING:
     from core.conftest import Site

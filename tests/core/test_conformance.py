@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobbergate_server.contributions import CONTRIBUTIONS
-from jobbergate_server.testing import conformance
-from jobbergate_server.testing.caller import Caller
+from jobbergate_devkit.testing import conformance
+from jobbergate_devkit.testing.route_caller import RouteCaller
+from jobbergate_server.plugins.contribution import CONTRIBUTIONS
 
 if TYPE_CHECKING:
     from core.conftest import Site
 
-    from jobbergate_server.testing import MakeApp
-    from jobbergate_server.testing.conformance import Conformance
+    from jobbergate_devkit.testing import MakeApp
+    from jobbergate_devkit.testing.conformance import Conformance
 
 pytestmark = [pytest.mark.usefixtures("clean_environment"), pytest.mark.database("sqlite")]
 
@@ -73,10 +73,12 @@ FAULT = "DELETE /wrong/{id}: 500 is the server's fault"
 
 
 @pytest.fixture
-async def caller(site: Site, make_app: MakeApp) -> Caller:
+async def caller(site: Site, make_app: MakeApp) -> RouteCaller:
     site.install("wrong", WRONG)
     served = await make_app(plugins=["wrong"], settings={"log": {"level": "CRITICAL"}})
-    return Caller(served, next(it for it in served.app[CONTRIBUTIONS] if it.plugin.slug == "wrong"), "a@example.com")
+    return RouteCaller(
+        served, next(it for it in served.app[CONTRIBUTIONS] if it.plugin.slug == "wrong"), "a@example.com"
+    )
 
 
 @pytest.fixture
@@ -84,12 +86,12 @@ def suite() -> Conformance:
     return conformance("wrong")()
 
 
-async def test_what_is_not_documented_is_named(suite: Conformance, caller: Caller) -> None:
+async def test_what_is_not_documented_is_named(suite: Conformance, caller: RouteCaller) -> None:
     with pytest.raises(AssertionError, match=r"'GET /wrong', 'wrong:edit'"):
         await suite.test_every_route_is_documented(caller)
 
 
-async def test_an_answer_that_is_not_as_documented_is_named(suite: Conformance, caller: Caller) -> None:
+async def test_an_answer_that_is_not_as_documented_is_named(suite: Conformance, caller: RouteCaller) -> None:
     with pytest.raises(AssertionError):
         await suite.test_answers_are_as_documented(caller)
     assert caller.complaints == [
@@ -100,14 +102,14 @@ async def test_an_answer_that_is_not_as_documented_is_named(suite: Conformance, 
     ]
 
 
-async def test_an_answer_to_an_id_of_nothing_is_named(suite: Conformance, caller: Caller) -> None:
+async def test_an_answer_to_an_id_of_nothing_is_named(suite: Conformance, caller: RouteCaller) -> None:
     with pytest.raises(AssertionError):
         await suite.test_what_is_not_there_is_not_found(caller)
     assert caller.complaints[:2] == [FORMS, "GET /wrong/{id}: 200 instead of 404 to id 2147483647"]
     assert caller.complaints[-2:] == [FAULT, "DELETE /wrong/{id}: 500 instead of 404 to id 0"]
 
 
-async def test_a_value_that_breaks_a_handler_is_named(suite: Conformance, caller: Caller) -> None:
+async def test_a_value_that_breaks_a_handler_is_named(suite: Conformance, caller: RouteCaller) -> None:
     with pytest.raises(AssertionError):
         await suite.test_what_is_not_valid_is_told(caller)
     assert caller.complaints == [

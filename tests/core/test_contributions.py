@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobbergate_server import PUBLIC, Permission, Route
-from jobbergate_server.contributions import Contribution, collect, permission_names, tortoise_apps
-from jobbergate_server.discovery import discover
-from jobbergate_server.plugins import Plugins, StartError, State
+from jobbergate_server.errors import StartError
+from jobbergate_server.plugins.contribution import Contribution, permission_names, tortoise_apps
+from jobbergate_server.plugins.contributions import collect
+from jobbergate_server.plugins.discovery import discover
+from jobbergate_server.plugins.plugin import State
+from jobbergate_server.plugins.registry import Plugins
 from jobbergate_server.settings import load_settings
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobbergate_server.plugins import Plugin
-    from jobbergate_server.testing import Client, MakeApp
+    from jobbergate_devkit.testing import Client, MakeApp
+    from jobbergate_server.plugins.plugin import Plugin
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 

@@ -15,18 +15,18 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from ports import unused_port
 
+from jobbergate_devkit.issuer import Issuer
+from jobbergate_devkit.oauth import LOGIN_LIFETIME, MAX_LOGINS, OAuth
 from jobbergate_server.auth.identity import Identity, InvalidToken
 from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.auth.tokens import TokenVerifier
-from jobbergate_server.issuer import Issuer
-from jobbergate_server.oauth import LOGIN_LIFETIME, MAX_LOGINS, OAuth
 from jobbergate_server.settings import Oidc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from jobbergate_server.testing import Client, Served
+    from jobbergate_devkit.testing import Client, Served
 
 DEVICE = "/protocol/openid-connect/auth/device"
 TOKEN = "/protocol/openid-connect/token"  # noqa: S105 - the name of a path

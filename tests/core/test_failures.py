@@ -9,16 +9,18 @@ import pytest
 from aiohttp_apispec import response_schema
 from structlog.testing import capture_logs
 
-from jobbergate_server import PUBLIC, Route, Schema, fields, hookimpl
-from jobbergate_server.plugins import Plugin, StartError
+from jobbergate_server import PUBLIC, Route, Schema, hookimpl
+from jobbergate_server.errors import StartError
+from jobbergate_server.http import fields
+from jobbergate_server.installation import Installation
+from jobbergate_server.plugins.plugin import Plugin
 from jobbergate_server.settings import load_settings
-from jobbergate_server.site import Site as Server
 
 if TYPE_CHECKING:
     from aiohttp import web
     from core.conftest import Site
 
-    from jobbergate_server.testing import MakeApp
+    from jobbergate_devkit.testing import MakeApp
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
@@ -112,7 +114,7 @@ def installed(site: Site, source: str) -> str:
 def test_a_plugin_that_is_wrong_stops_the_start_with_its_file_and_line(site: Site, source: str, message: str) -> None:
     file = installed(site, source)
     with pytest.raises(StartError) as failure:
-        Server.of(load_settings(plugins={"start_timeout": SECONDS}))
+        Installation.of(load_settings(plugins={"start_timeout": SECONDS}))
     assert str(failure.value) == f"plugin 'alpha' (site-alpha 1.0): {message.format(file=file)}"
 
 
@@ -122,7 +124,7 @@ def test_an_optional_plugin_that_is_wrong_is_left_out_with_the_same_words(
 ) -> None:
     reason = message.format(file=installed(site, source))
     with capture_logs() as logs:
-        server = Server.of(load_settings(plugins={"start_timeout": SECONDS, "optional": ["alpha"]}))
+        server = Installation.of(load_settings(plugins={"start_timeout": SECONDS, "optional": ["alpha"]}))
     assert [(plugin.slug, plugin.reason) for plugin in server.plugins.left_out] == [("alpha", reason)]
     assert "alpha" not in [it.plugin.slug for it in server.contributions]
     assert logs == [{"event": "optional plugin left out", "log_level": "error", "plugin": "alpha", "reason": reason}]
@@ -132,7 +134,7 @@ def test_an_import_that_hangs_stops_the_start(site: Site) -> None:
     # Python waits for this import for ever when the module is imported again, so no other test has one of its name.
     file = site.file(site.install("sleeper", "import threading\nthreading.Event().wait()"))
     with pytest.raises(StartError) as failure:
-        Server.of(load_settings(plugins={"start_timeout": SECONDS}))
+        Installation.of(load_settings(plugins={"start_timeout": SECONDS}))
     message = f"import: did not end within 0.2 seconds ({file}:3)"
     assert str(failure.value) == f"plugin 'sleeper' (site-sleeper 1.0): {message}"
 
@@ -190,7 +192,7 @@ async def test_a_schema_that_breaks_the_api_document_is_told_with_its_plugin(
     make_app: MakeApp, notebook: list[Plugin], schema: type[Schema], message: str
 ) -> None:
     module = type("Module", (Shelf,), {"__name__": "shelf", "__doc__": "A shelf."})(schema)
-    shelf = Plugin("shelf", module, "site-shelf", "1.0", prefix="/shelf")
+    shelf = Plugin("shelf", module, "site-shelf", "1.0")
     with pytest.raises(StartError) as failure:
         await make_app(plugins=[*notebook, replace(shelf)])
     assert str(failure.value).startswith(f"plugin 'shelf' (site-shelf 1.0): {message}")

@@ -9,8 +9,10 @@ from typing import Any
 import marshmallow as ma
 import pytest
 
-from jobbergate_server import Schema, fields
-from jobbergate_server.fields import INT4_MAX, entries, is_storable
+from jobbergate_server import Schema
+from jobbergate_server.http import fields
+from jobbergate_server.http.fields import entries
+from jobbergate_server.storable import INT4_MAX, is_storable
 
 INT4_MIN = -(2**31)
 NUL = "text must not contain NUL characters or lone surrogates"

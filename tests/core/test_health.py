@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from jobbergate_server import readiness
+from jobbergate_server.service import health
 
 if TYPE_CHECKING:
     from core.conftest import Site
 
-    from jobbergate_server.testing import MakeApp
+    from jobbergate_devkit.testing import MakeApp
 
 pytestmark = [pytest.mark.usefixtures("clean_environment"), pytest.mark.database("sqlite")]
 
@@ -35,7 +35,7 @@ ILL = {
 
 @pytest.fixture(autouse=True)
 def deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "DEADLINE", 1.0)
+    monkeypatch.setattr(health, "DEADLINE", 1.0)
 
 
 async def ready(make_app: MakeApp, **plugins: object) -> tuple[int, dict[str, Any]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobbergate_server import hookspecs
-from jobbergate_server.plugins import HOOKS
+from jobbergate_server.plugins import hookspecs
+from jobbergate_server.plugins.registry import HOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

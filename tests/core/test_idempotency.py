@@ -10,11 +10,11 @@ import pytest
 from aiohttp import FormData
 
 from jobbergate_server import DATABASE
-from jobbergate_server.idempotency import purge
-from jobbergate_server.models import IdempotencyKey
+from jobbergate_server.database.models import IdempotencyKey
+from jobbergate_server.http.idempotency import purge
 
 if TYPE_CHECKING:
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 URL = "/jobbergate/job-scripts"
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}

@@ -15,11 +15,11 @@ from joserfc import jws
 from joserfc.jwk import RSAKey
 from ports import unused_port
 
+from jobbergate_devkit.issuer import Issuer, NoIssuer
+from jobbergate_devkit.oauth import OAuth
 from jobbergate_server.auth.identity import Identity, InvalidToken
 from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.auth.tokens import TokenVerifier
-from jobbergate_server.issuer import Issuer, NoIssuer
-from jobbergate_server.oauth import OAuth
 from jobbergate_server.settings import Oidc
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobbergate_server.plugins import StartError
+from jobbergate_server.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from jobbergate_server.contributions import CONTRIBUTIONS, EVENTS
-from jobbergate_server.plugins import StartError
+from jobbergate_server.errors import StartError
+from jobbergate_server.plugins.contribution import CONTRIBUTIONS, EVENTS
 
 if TYPE_CHECKING:
     from core.conftest import Site
     from structlog.typing import EventDict, WrappedLogger
 
-    from jobbergate_server.testing import MakeApp, Served
+    from jobbergate_devkit.testing import MakeApp, Served
 
 pytestmark = [pytest.mark.usefixtures("clean_environment"), pytest.mark.database("sqlite")]
 

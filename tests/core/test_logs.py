@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from jobbergate_server.logs import configure_logging
+from jobbergate_server.http.logs import configure_logging
 from jobbergate_server.settings import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobbergate_server.plugins import Plugin
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
+    from jobbergate_server.plugins.plugin import Plugin
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 

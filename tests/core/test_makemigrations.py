@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import printed, refused
 
-from jobbergate_server.discovery import discover
-from jobbergate_server.drafts import Draft, draft
-from jobbergate_server.migrations import migrate
-from jobbergate_server.plugins import OWN, StartError
+from jobbergate_devkit.makemigrations import Draft, draft
+from jobbergate_server.errors import StartError
+from jobbergate_server.installation import Installation
+from jobbergate_server.plugins.discovery import discover
 from jobbergate_server.settings import load_settings
-from jobbergate_server.site import Site as Installation
+from jobbergate_server.tables.migrations import migrate
 
 if TYPE_CHECKING:
     from core.conftest import Site
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
 ROOT = Path(__file__).parents[2]
-WITH_MODELS = [it.slug for it in discover() if it.slug != OWN and hasattr(it.load(), "register_models")]
+WITH_MODELS = [it.slug for it in discover() if hasattr(it.load(), "register_models")]
 HEAD = """
 from jobbergate_server import FileField, Models, hookimpl
 from tortoise import Model, fields
@@ -218,7 +218,7 @@ async def query(url: str, statement: str) -> list[dict[str, object]]:
 
 def test_a_plugin_that_is_not_there_is_refused_with_those_that_are(site: Site) -> None:
     site.install("alpha")
-    known = ", ".join(plugin.slug for plugin in discover() if plugin.slug != OWN)
+    known = ", ".join(plugin.slug for plugin in discover())
     assert refusal("gamma") == f"No plugin 'gamma' is installed. Those that are: {known}."
     assert "alpha, applications" in known
 

@@ -17,18 +17,19 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 
 from jobbergate_server import ListQuery
 from jobbergate_server.app import create_app
-from jobbergate_server.migrations import migrate, pending
-from jobbergate_server.plugins import StartError
-from jobbergate_server.settings import PREFIX, load_settings
-from jobbergate_server.site import Site
+from jobbergate_server.errors import StartError
+from jobbergate_server.installation import Installation
+from jobbergate_server.settings import load_settings
+from jobbergate_server.settings_sources import PREFIX
+from jobbergate_server.tables.migrations import migrate, pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tortoise import Model
 
-    from jobbergate_server.contributions import Contribution
-    from jobbergate_server.database import Database
+    from jobbergate_server.database.connection import Database
+    from jobbergate_server.plugins.contribution import Contribution
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
@@ -59,11 +60,11 @@ LEADING_COLUMNS = {
 
 
 def contributions() -> list[Contribution]:
-    return Site.of(load_settings()).contributions
+    return Installation.of(load_settings()).contributions
 
 
 def database(url: str) -> Database:
-    return Site.of(load_settings(None, database={"url": url})).database()
+    return Installation.of(load_settings(None, database={"url": url})).database()
 
 
 def models() -> Iterator[tuple[str, type[Model]]]:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from structlog.testing import capture_logs
 
+from jobbergate_devkit.server import ISSUER_PATH
 from jobbergate_server import HandledRequest, hookimpl
-from jobbergate_server.dev import ISSUER_PATH
-from jobbergate_server.plugins import Plugin
+from jobbergate_server.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from jobbergate_server.testing import MakeApp
+    from jobbergate_devkit.testing import MakeApp
 
 pytestmark = pytest.mark.database("sqlite")
 

@@ -11,23 +11,23 @@ from documents import check, resolved
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator import validate as validate_document
 
+from jobbergate_devkit.testing import Client, Served
 from jobbergate_server import PUBLIC, Permission, __version__
 from jobbergate_server.app import create_app
-from jobbergate_server.contributions import collect
-from jobbergate_server.discovery import discover
 from jobbergate_server.openapi import DOCUMENT, build_document
-from jobbergate_server.plugins import Plugins
+from jobbergate_server.plugins.contributions import collect
+from jobbergate_server.plugins.discovery import discover
+from jobbergate_server.plugins.registry import Plugins
 from jobbergate_server.settings import load_settings
-from jobbergate_server.testing import Client, Served
 
 SETTINGS = load_settings(oidc={"issuer": "http://127.0.0.1:8000/oidc"})
 CONTRIBUTIONS = collect(Plugins(discover(), SETTINGS.plugins), SETTINGS)
 ROUTES = {
-    (route.method, contribution.plugin.prefix + route.path): (contribution, route)
+    (route.method, route.location(contribution.plugin.slug)): (contribution, route)
     for contribution in CONTRIBUTIONS
     for route in contribution.routes
 }
-DOCUMENT_OF_ALL: dict[str, Any] = orjson.loads(orjson.dumps(build_document(CONTRIBUTIONS, __version__)))
+DOCUMENT_OF_ALL: dict[str, Any] = orjson.loads(orjson.dumps(build_document(CONTRIBUTIONS)))
 OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
     (method.upper(), path): operation
     for path, item in DOCUMENT_OF_ALL["paths"].items()

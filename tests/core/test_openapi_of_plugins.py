@@ -9,18 +9,20 @@ from documents import check, resolved
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from openapi_spec_validator import validate as validate_document
 
-from jobbergate_server import AUTHENTICATED, PUBLIC, Route, Schema, fields
-from jobbergate_server.contributions import Contribution
-from jobbergate_server.hookspecs import PluginContext
+from jobbergate_server import AUTHENTICATED, PUBLIC, Route, Schema
+from jobbergate_server.http import fields
+from jobbergate_server.http.forms import File
 from jobbergate_server.openapi import build_document
-from jobbergate_server.plugins import Plugin
-from jobbergate_server.uploads import File
+from jobbergate_server.plugins.context import PluginContext
+from jobbergate_server.plugins.contribution import Contribution
+from jobbergate_server.plugins.plugin import Plugin
+from jobbergate_server.settings import Section
 
 
 def documented(*routes: Route, slug: str = "shelf", module: ModuleType | None = None) -> dict[str, Any]:
     """The document of a plugin with these routes, which is valid."""
-    plugin = Plugin(slug, module or ModuleType("shelf", "Books on a shelf.\n\nAnd more."), slug, "1", prefix=f"/{slug}")
-    document = build_document([Contribution(plugin, PluginContext(slug, None), routes=list(routes))], "1")
+    plugin = Plugin(slug, module or ModuleType("shelf", "Books on a shelf.\n\nAnd more."), slug, "1")
+    document = build_document([Contribution(plugin, PluginContext(slug, Section()), routes=list(routes))])
     validate_document(document, cls=OpenAPIV31SpecValidator)
     return document
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobbergate_applications.models import Application
-from jobbergate_server.database import DATABASE
+from jobbergate_server.http.keys import DATABASE
 
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_server.testing import MakeApp, Served
+    from jobbergate_devkit.testing import MakeApp, Served
 
 URL = "/jobbergate/applications"
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from jobbergate_server import service
-from jobbergate_server.discovery import discover
-from jobbergate_server.plugins import Plugin, Plugins, StartError, State
+from jobbergate_server.errors import StartError
+from jobbergate_server.plugins.discovery import discover
+from jobbergate_server.plugins.plugin import Plugin, State
+from jobbergate_server.plugins.registry import Plugins
+from jobbergate_server.service import plugin
 from jobbergate_server.settings import Plugins as Config
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def test_a_plugin_is_known_by_its_distribution(site: Site) -> None:
     site.install("acme-licences", name="Acme.Licences")
     plugin = next(plugin for plugin in discover() if plugin.slug == "acme-licences")
     assert (plugin.distribution, plugin.version) == ("acme-licences", "1.0")
-    assert (plugin.prefix, plugin.label) == ("/acme-licences", "acme_licences")
+    assert plugin.label == "acme_licences"
 
 
 def test_plugins_that_require_each_other_are_named(site: Site) -> None:
@@ -131,5 +133,5 @@ def test_settings_that_name_a_plugin_which_is_not_installed_are_refused() -> Non
 
 
 def test_only_the_plugins_that_are_named_take_part() -> None:
-    own = Plugin("service", service, "jobbergate-server", "0")
+    own = Plugin("service", plugin, "jobbergate-server", "0")
     assert [plugin.slug for plugin in Plugins([own], Config()).active] == ["service"]

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 if TYPE_CHECKING:
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 URL = "/jobbergate/applications"
 OTHER = '"0123456789abcdef0123456789abcdef"'

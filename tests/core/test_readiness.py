@@ -15,13 +15,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from ports import unused_port
 
 from jobbergate_server.app import create_app
-from jobbergate_server.database import DATABASE
+from jobbergate_server.http.keys import DATABASE
 from jobbergate_server.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jobbergate_server.testing import Client, Served
+    from jobbergate_devkit.testing import Client, Served
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
+from jobbergate_devkit.reference.settings_file import settings_toml
 from jobbergate_server import Section, hookimpl
-from jobbergate_server.contributions import Contribution, collect
-from jobbergate_server.discovery import discover
-from jobbergate_server.plugins import Plugin, Plugins
-from jobbergate_server.reference import settings_toml
-from jobbergate_server.settings import PREFIX, Settings, load_settings
+from jobbergate_server.plugins.contribution import Contribution
+from jobbergate_server.plugins.contributions import collect
+from jobbergate_server.plugins.discovery import discover
+from jobbergate_server.plugins.plugin import Plugin
+from jobbergate_server.plugins.registry import Plugins
+from jobbergate_server.settings import Settings, load_settings
+from jobbergate_server.settings_sources import PREFIX
 
 FILE = Path(__file__).parents[2] / "config" / "jobbergate.toml"
 

@@ -7,31 +7,32 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import printed, refused
 
-from jobbergate_server import service
-from jobbergate_server.migrations import migrate, pending, strangers
-from jobbergate_server.models import InstalledPlugin
-from jobbergate_server.plugins import Plugin, StartError
-from jobbergate_server.removal import TABLES, Remains, examine, remove
+from jobbergate_server.database.models import InstalledPlugin
+from jobbergate_server.errors import StartError
+from jobbergate_server.installation import Installation
+from jobbergate_server.plugins.plugin import Plugin
+from jobbergate_server.service import plugin
 from jobbergate_server.settings import load_settings
-from jobbergate_server.site import Site as Server
+from jobbergate_server.tables.migrations import migrate, pending, strangers
+from jobbergate_server.tables.removal import TABLES, Remains, examine, remove
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jobbergate_server.database import Database
+    from jobbergate_server.database.connection import Database
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
-OWN_TABLES = {"installed_plugins", "idempotency_keys", "tortoise_migrations"}
+OWN_TABLES = {"event_cursors", "events", "idempotency_keys", "installed_plugins", "tortoise_migrations"}
 NOTEBOOK = Remains("notebook", "notebook", "1.0", {"notes": 2}, [], ["notebook:edit"])
 
 
 def own() -> Plugin:
-    return Plugin("service", service, "jobbergate-server", "1.0")
+    return Plugin("service", plugin, "jobbergate-server", "1.0")
 
 
-def server(url: str, installed: list[Plugin] | None = None) -> Server:
-    return Server.of(load_settings(database={"url": url}), installed)
+def server(url: str, installed: list[Plugin] | None = None) -> Installation:
+    return Installation.of(load_settings(database={"url": url}), installed)
 
 
 async def tables(database: Database) -> set[str]:

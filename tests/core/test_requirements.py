@@ -8,8 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from jobbergate_server import __version__
-from jobbergate_server.discovery import discover, select
-from jobbergate_server.plugins import Plugins, StartError, State
+from jobbergate_server.errors import StartError
+from jobbergate_server.plugins.discovery import discover, select
+from jobbergate_server.plugins.plugin import State
+from jobbergate_server.plugins.registry import Plugins
 from jobbergate_server.settings import Plugins as Config
 
 if TYPE_CHECKING:

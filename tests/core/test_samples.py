@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from jobbergate_devkit.server import EMAIL
 from jobbergate_server import Files, hookimpl
-from jobbergate_server.dev import EMAIL
-from jobbergate_server.plugins import Plugin, StartError
+from jobbergate_server.errors import StartError
+from jobbergate_server.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from core.conftest import Site
 
-    from jobbergate_server.testing import MakeApp
+    from jobbergate_devkit.testing import MakeApp
 
 pytestmark = pytest.mark.database("sqlite")
 

@@ -10,9 +10,9 @@ from distributions import install
 from packaging.specifiers import SpecifierSet
 from processes import printed, refused, succeeds
 
+from jobbergate_devkit.new_plugin import FILES, Names, compatible, create
 from jobbergate_server import __version__
-from jobbergate_server.plugins import StartError
-from jobbergate_server.scaffold import FILES, Names, compatible, create
+from jobbergate_server.errors import StartError
 
 BIN = Path(sys.executable).parent
 MUST = (

@@ -11,16 +11,16 @@ import pytest
 
 from benchmarks.postgres import Cluster, cluster
 from jobbergate_job_scripts.models import JobScript
-from jobbergate_server.migrations import migrate, pending
-from jobbergate_server.pagination import ListQuery
+from jobbergate_server.database.prepared import compiled
+from jobbergate_server.installation import Installation
+from jobbergate_server.lists.query import ListQuery
 from jobbergate_server.settings import load_settings
-from jobbergate_server.site import Site
-from jobbergate_server.statements import compiled
+from jobbergate_server.tables.migrations import migrate, pending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from jobbergate_server.database import Database
+    from jobbergate_server.database.connection import Database
 
 INDEXES = "SELECT tablename AS tab, indexdef AS made_by FROM pg_indexes WHERE indexname LIKE 'trgm_%'"
 ROWS = """
@@ -59,8 +59,8 @@ async def url(admin: asyncpg.Connection, server: Cluster) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def migrated(url: str) -> AsyncIterator[tuple[Site, Database]]:
-    site = Site.of(load_settings(database={"url": url}))
+async def migrated(url: str) -> AsyncIterator[tuple[Installation, Database]]:
+    site = Installation.of(load_settings(database={"url": url}))
     async with site.connected() as database:
         await migrate(database, site.contributions)
         assert await pending(database) == []

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from jobbergate_devkit.testing import Client, MakeApp, Served
 from jobbergate_server import __version__
-from jobbergate_server.service import SWAGGER, SWAGGER_FILES
-from jobbergate_server.testing import Client, MakeApp, Served
+from jobbergate_server.service.plugin import SWAGGER, SWAGGER_FILES
 
 CONTENT_TYPES = {
     "favicon-32x32.png": "image/png",

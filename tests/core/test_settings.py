@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobbergate_server.database import connection_config
-from jobbergate_server.settings import Settings, SettingsError, environment_name, load_settings, path_of
+from jobbergate_server.database.connection import connection_config
+from jobbergate_server.errors import SettingsError
+from jobbergate_server.settings import Settings, environment_name, load_settings, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,14 +11,16 @@ from tortoise.expressions import Q
 from jobbergate_applications.models import Application
 from jobbergate_job_scripts.models import JobScript
 from jobbergate_job_submissions.models import JobSubmission, Status
-from jobbergate_server import PreparedQuery, find
-from jobbergate_server.database import DATABASE, Database
-from jobbergate_server.statements import Columns, Condition, compiled
+from jobbergate_server import PreparedQuery, get_row
+from jobbergate_server.database.connection import Database
+from jobbergate_server.database.prepared import compiled
+from jobbergate_server.http.keys import DATABASE
+from jobbergate_server.lists.sql import Columns, Condition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 60, tzinfo=UTC)
 MOMENTS: dict[str, Any] = {"created_at": MOMENT, "updated_at": MOMENT.replace(microsecond=0)}
@@ -111,13 +113,13 @@ async def test_a_prepared_query_finds_what_the_query_finds(database: Database) -
 
 async def test_find_answers_each_id_its_own_row(database: Database) -> None:
     for row_id, name in ((1, "first"), (2, "second"), (1, "first")):
-        row = await find(JobSubmission, row_id, "job_script")
+        row = await get_row(JobSubmission, row_id, "job_script")
         assert row is not None
         assert row.job_submission_name == name
     for row_id in (0, -1, 3, 2**31 - 1, 2**31, 2**70):
-        assert await find(JobSubmission, row_id) is None
+        assert await get_row(JobSubmission, row_id) is None
     async with database.transaction():
-        assert await find(JobSubmission, 1, lock=True) is not None
+        assert await get_row(JobSubmission, 1, lock=True) is not None
 
 
 async def test_a_value_that_is_not_compared_with_as_it_is_cannot_be_prepared(database: Database) -> None:

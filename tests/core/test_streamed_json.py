@@ -11,7 +11,7 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from jobbergate_server import NotFound, stream_json
-from jobbergate_server.errors import error_middleware
+from jobbergate_server.http.errors import error_middleware
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

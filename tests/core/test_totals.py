@@ -10,13 +10,13 @@ import pytest
 from tortoise.exceptions import OperationalError
 
 from jobbergate_applications.models import Application
-from jobbergate_server import now
-from jobbergate_server.database import DATABASE
-from jobbergate_server.statements import Statement, compiled
-from jobbergate_server.totals import Totals
+from jobbergate_server import transaction_time
+from jobbergate_server.database.prepared import Statement, compiled
+from jobbergate_server.http.keys import DATABASE
+from jobbergate_server.lists.totals import Totals
 
 if TYPE_CHECKING:
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 URL = "/jobbergate/applications"
 AN_HOUR = {"limits": {"total_max_age": 3600}}
@@ -68,8 +68,8 @@ async def test_what_is_written_outside_of_requests_is_counted_as_well(make_app: 
     rows: dict[str, Any] = {
         **BODY,
         "application_owner_email": "owner@example.com",
-        "created_at": now(),
-        "updated_at": now(),
+        "created_at": transaction_time(),
+        "updated_at": transaction_time(),
     }
     with served.app[DATABASE].bound():
         await Application.create(**rows)
@@ -166,8 +166,8 @@ async def test_a_transaction_sees_what_it_has_written(served: Served) -> None:
     rows: dict[str, Any] = {
         **BODY,
         "application_owner_email": "owner@example.com",
-        "created_at": now(),
-        "updated_at": now(),
+        "created_at": transaction_time(),
+        "updated_at": transaction_time(),
     }
     with database.bound():
         assert await totals.total(statement) == 0

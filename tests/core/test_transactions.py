@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from tortoise.exceptions import OperationalError
 
+from jobbergate_server.installation import Installation
 from jobbergate_server.settings import load_settings
-from jobbergate_server.site import Site
 
 if TYPE_CHECKING:
-    from jobbergate_server.database import Database
-    from jobbergate_server.plugins import Plugin
-    from jobbergate_server.testing import Client, MakeApp
+    from jobbergate_devkit.testing import Client, MakeApp
+    from jobbergate_server.database.connection import Database
+    from jobbergate_server.plugins.plugin import Plugin
 
 WRITER = Path(__file__).parents[1] / "fixtures" / "writer.py"
 NOTES = "/jobbergate/notebook"
@@ -30,7 +30,7 @@ async def client(make_app: MakeApp, notebook: list[Plugin]) -> Client:
 
 def connectable(url: str) -> Database:
     """The database of the bundled plugins, with one connection only."""
-    return Site.of(load_settings(None, database={"url": url, "pool_size": 1})).database()
+    return Installation.of(load_settings(None, database={"url": url, "pool_size": 1})).database()
 
 
 async def transact(database: Database) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from conftest import Call
 
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 SCRIPTS = "/jobbergate/job-scripts"
 LIMIT = 100_000

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_server.testing import Client, Served
+    from jobbergate_devkit.testing import Client, Served
 
 URL = "/jobbergate/applications"
 JSON = {"Content-Type": "application/json"}

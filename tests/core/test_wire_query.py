@@ -10,7 +10,7 @@ import yarl
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_server.testing import Client
+    from jobbergate_devkit.testing import Client
 
 URL = "/jobbergate/applications"
 NOT_INTEGER = {"msg": "value is not a valid integer", "type": "type_error.integer"}

@@ -14,12 +14,14 @@ import pytest
 import yaml
 from pages import ROOT, WRITTEN, Block, of
 
-from jobbergate_server.cli import main
-from jobbergate_server.contributions import collect, permission_names
-from jobbergate_server.discovery import discover
-from jobbergate_server.manual import settings_tables
-from jobbergate_server.plugins import Plugins
-from jobbergate_server.settings import PREFIX, Settings, environment_name, load_settings
+from jobbergate_devkit.reference.pages import settings_tables
+from jobbergate_server.cli.main import main
+from jobbergate_server.plugins.contribution import permission_names
+from jobbergate_server.plugins.contributions import collect
+from jobbergate_server.plugins.discovery import discover
+from jobbergate_server.plugins.registry import Plugins
+from jobbergate_server.settings import Settings, environment_name, load_settings
+from jobbergate_server.settings_sources import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

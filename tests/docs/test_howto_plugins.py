@@ -15,7 +15,7 @@ from distributions import install
 from pages import DOCS, ROOT, of
 from processes import printed, succeeds
 
-from jobbergate_server import testing
+from jobbergate_devkit.testing import fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def changed(plugin: Path, change: Callable[[str], str]) -> Path:
 
 def test_the_table_names_fixtures_of_the_kit() -> None:
     named = re.findall(r"^\| `(\w+)` \|", (DOCS / "howto/test-a-plugin.md").read_text(), re.MULTILINE)
-    assert {"api", "client_as", "make_app", "served"} <= set(named) <= set(testing.__all__)
+    assert {"api", "client_as", "make_app", "served"} <= set(named) <= set(fixtures.__all__)
 
 
 def test_the_tests_of_the_page_pass(plugin: Path, tmp_path: Path) -> None:

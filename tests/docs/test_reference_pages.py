@@ -14,10 +14,7 @@ from pages import DOCS
 from pydantic import BaseModel
 
 import jobbergate_server
-from jobbergate_server import fields, hookspecs, testing
-from jobbergate_server.contributions import collect
-from jobbergate_server.discovery import discover
-from jobbergate_server.manual import (
+from jobbergate_devkit.reference.pages import (
     CONSTANTS,
     FIELDS,
     all_commands,
@@ -28,9 +25,13 @@ from jobbergate_server.manual import (
     settings_tables,
     write,
 )
-from jobbergate_server.plugins import HOOKS, Plugins
+from jobbergate_devkit.testing import conformance, fixtures
+from jobbergate_server.http import fields
+from jobbergate_server.plugins import hookspecs
+from jobbergate_server.plugins.contributions import collect
+from jobbergate_server.plugins.discovery import discover
+from jobbergate_server.plugins.registry import HOOKS, Plugins
 from jobbergate_server.settings import Settings, environment_name
-from jobbergate_server.testing import conformance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +74,7 @@ def commands() -> Described:
 
 def fixtures_and_promises() -> Described:
     defined = kit()
-    for name in testing.__all__:
+    for name in fixtures.__all__:
         if name in defined and is_fixture(defined[name]):
             yield "testing.md", f"### `{name}`", ast.get_docstring(defined[name]) or ""
     for name, function in vars(conformance("licences").__base__).items():

@@ -15,7 +15,7 @@ from distributions import install
 from pages import DOCS, ROOT, blocks
 from processes import developing, environment, origin
 
-from jobbergate_server.scaffold import FILES
+from jobbergate_devkit.new_plugin import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from ports import unused_port
 
-from jobbergate_server.cli import main
+from jobbergate_devkit.testing import Served
+from jobbergate_server.cli.main import main
 from jobbergate_server.settings import load_settings
-from jobbergate_server.testing import Served
 
 ROOT = Path(__file__).parents[2]
 LINES = (ROOT / "Dockerfile").read_text().replace("\\\n", "").splitlines()

@@ -17,7 +17,7 @@ import pytest
 from processes import environment
 from readme import EXAMPLES, ROOT
 
-from jobbergate_server.scaffold import create
+from jobbergate_devkit.new_plugin import create
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -24,9 +24,10 @@ import pytest
 from ports import unused_port
 from readme import EXAMPLES, README, ROOT
 
-from jobbergate_server.cli import main
-from jobbergate_server.issuer import Issuer
-from jobbergate_server.settings import PREFIX, load_settings
+from jobbergate_devkit.issuer import Issuer
+from jobbergate_server.cli.main import main
+from jobbergate_server.settings import load_settings
+from jobbergate_server.settings_sources import PREFIX
 
 BIN = Path(sys.executable).parent
 ADDRESS = "127.0.0.1:8000"

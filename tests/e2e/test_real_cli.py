@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from jobbergate_server.issuer import Issuer
+from jobbergate_devkit.issuer import Issuer
 
 if TYPE_CHECKING:
     from e2e.conftest import DevServer

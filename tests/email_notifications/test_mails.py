@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from jobbergate_job_submissions.models import JobSubmission
 from jobbergate_server import DATABASE
-from jobbergate_server.contributions import CONTRIBUTIONS
+from jobbergate_server.plugins.contribution import CONTRIBUTIONS
 
 if TYPE_CHECKING:
     import ssl
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from email_notifications.conftest import Mailbox, MailServer
     from structlog.typing import EventDict
 
-    from jobbergate_server.testing import MakeApp, Served
+    from jobbergate_devkit.testing import MakeApp, Served
 
 SUBMISSIONS = "/jobbergate/job-submissions"
 HOST = "127.0.0.1"

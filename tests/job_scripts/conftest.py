@@ -10,12 +10,12 @@ from aiohttp import FormData
 
 from jobbergate_applications.models import Application
 from jobbergate_job_scripts.models import JobScript
-from jobbergate_server.database import DATABASE
+from jobbergate_server.http.keys import DATABASE
 
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_server.testing import Client, Served
+    from jobbergate_devkit.testing import Client, Served
 
 URL = "/jobbergate/job-scripts"
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

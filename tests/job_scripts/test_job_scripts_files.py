@@ -11,7 +11,7 @@ from aiohttp import FormData
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 SCRIPTS = "/jobbergate/job-scripts"
 INVALID = "The uploaded file is invalid -- "

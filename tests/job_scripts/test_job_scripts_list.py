@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from conftest import Call
     from job_scripts.conftest import Add, AddMade, AddWithFile
 
-    from jobbergate_server.testing import Client, Served
+    from jobbergate_devkit.testing import Client, Served
 
 URL = "/jobbergate/job-scripts"
 SORTABLE = "['id', 'job_script_name', 'job_script_owner_email', 'application_id', 'created_at', 'updated_at']"

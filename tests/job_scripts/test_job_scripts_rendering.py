@@ -11,7 +11,7 @@ from aiohttp import FormData
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 APPS = "/jobbergate/applications"
 SCRIPTS = "/jobbergate/job-scripts"

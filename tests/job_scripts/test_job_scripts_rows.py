@@ -10,13 +10,13 @@ from wire import JOB_SCRIPT_KEYS as KEYS
 
 from jobbergate_applications.models import Application
 from jobbergate_job_scripts.models import JobScript
-from jobbergate_server.database import DATABASE
+from jobbergate_server.http.keys import DATABASE
 
 if TYPE_CHECKING:
     from conftest import Call
     from job_scripts.conftest import Add, AddMade, AddWithFile
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 URL = "/jobbergate/job-scripts"
 APPLICATIONS = "/jobbergate/applications"

@@ -10,7 +10,7 @@ from aiohttp import FormData
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_server.testing import Client
+    from jobbergate_devkit.testing import Client
 
 SCRIPTS = "/jobbergate/job-scripts"
 URL = "/jobbergate/job-submissions"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import pytest
 
 from jobbergate_server import Event, hookimpl
-from jobbergate_server.discovery import discover
-from jobbergate_server.plugins import Plugin
+from jobbergate_server.plugins.discovery import discover
+from jobbergate_server.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from conftest import Call
 
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 SCRIPTS = "/jobbergate/job-scripts"
 SUBMISSIONS = "/jobbergate/job-submissions"

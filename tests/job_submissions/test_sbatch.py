@@ -11,7 +11,7 @@ from jobbergate_job_submissions.sbatch import MAX_CHARACTERS, MAX_LINES, SbatchE
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_server.testing import Client
+    from jobbergate_devkit.testing import Client
 
 # Option, short option, parameter (! when there is none), and what may stand for its value.
 TABLE = """

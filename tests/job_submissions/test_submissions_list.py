@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobbergate_job_submissions.models import JobSubmission
-from jobbergate_server.database import DATABASE
+from jobbergate_server.http.keys import DATABASE
 
 if TYPE_CHECKING:
     from conftest import Call
     from job_submissions.conftest import Add, AddScript
 
-    from jobbergate_server.testing import Client, Served
+    from jobbergate_devkit.testing import Client, Served
 
 URL = "/jobbergate/job-submissions"
 SORTABLE = (

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from conftest import Call
     from job_submissions.conftest import Add
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 URL = "/jobbergate/job-submissions"
 SCRIPTS = "/jobbergate/job-scripts"

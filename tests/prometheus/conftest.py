@@ -12,7 +12,7 @@ from scrapes import Scrape
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jobbergate_server.testing import MakeApp, Served
+    from jobbergate_devkit.testing import MakeApp, Served
 
 
 class Site:

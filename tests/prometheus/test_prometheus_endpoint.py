@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
-from jobbergate_server.plugins import StartError
+from jobbergate_server.errors import StartError
 
 if TYPE_CHECKING:
     from prometheus.conftest import MakeSite, Site
 
-    from jobbergate_server.testing import MakeApp
+    from jobbergate_devkit.testing import MakeApp
 
 REQUESTS = "jobbergate_http_requests_total"
 DURATIONS = "jobbergate_http_request_duration_seconds"

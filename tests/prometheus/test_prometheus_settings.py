@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jobbergate_server.contributions import collect
-from jobbergate_server.discovery import discover
-from jobbergate_server.plugins import Plugins, StartError
+from jobbergate_server.errors import StartError
+from jobbergate_server.plugins.contributions import collect
+from jobbergate_server.plugins.discovery import discover
+from jobbergate_server.plugins.registry import Plugins
 from jobbergate_server.settings import load_settings
 
 

@@ -15,9 +15,10 @@ import pytest
 from aiohttp import FormData
 from line import Line, line
 
-from jobbergate_server import DATABASE, Unavailable, database, files, postgresql, sqlite
+from jobbergate_server import DATABASE, Unavailable, files
+from jobbergate_server.database import connection, postgresql, sqlite
+from jobbergate_server.installation import Installation
 from jobbergate_server.settings import load_settings
-from jobbergate_server.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse
 
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 SCRIPTS = "/jobbergate/job-scripts"
 ARCHIVE = "UPDATE job_scripts SET is_archived = true WHERE id = $1"
@@ -69,8 +70,8 @@ async def served(make_app: MakeApp, way: Line | None, database_url: str, monkeyp
     """A server with one connection that waits for it only for a moment."""
     monkeypatch.setattr(postgresql, "WAIT_SECONDS", 1)
     monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(database, "SQLITE_TIMEOUT", 100)
-    monkeypatch.setattr(database, "STATEMENT_SECONDS", 3)
+    monkeypatch.setattr(connection, "SQLITE_TIMEOUT", 100)
+    monkeypatch.setattr(connection, "STATEMENT_SECONDS", 3)
     return await make_app(settings={"database": {"url": way.url if way else database_url, "pool_size": 1}})
 
 
@@ -163,7 +164,7 @@ async def test_who_is_cut_off_in_a_transaction_does_not_keep_its_locks(
     make_app: MakeApp, way: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(database, "STATEMENT_SECONDS", 1)
+        patch.setattr(connection, "STATEMENT_SECONDS", 1)
         away = await make_app(settings={"database": {"url": way.url}})
     there = await make_app()
     assert (await added(there.client_as()))[0] == 201
@@ -187,12 +188,12 @@ async def test_who_is_cut_off_in_a_transaction_does_not_keep_its_locks(
 
 @pytest.mark.database("postgresql")
 async def test_a_command_may_think_in_a_transaction_for_as_long_as_it_likes(served: Served, database_url: str) -> None:
-    async def allowed(connected: database.Database) -> str:
+    async def allowed(connected: connection.Database) -> str:
         with connected.bound():
             (row,) = await connected.client.execute_query_dict("SHOW idle_in_transaction_session_timeout")
             return str(row["idle_in_transaction_session_timeout"])
 
-    async with Site.of(load_settings(database={"url": database_url})).connected() as of_command:
+    async with Installation.of(load_settings(database={"url": database_url})).connected() as of_command:
         assert await allowed(of_command) == "0"
     assert await allowed(served.app[DATABASE]) == "3s"
 

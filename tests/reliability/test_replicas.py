@@ -19,7 +19,7 @@ from pages import DOCS, of
 from ports import unused_port
 from processes import answers, developing, origin, running
 
-from jobbergate_server.issuer import Issuer
+from jobbergate_devkit.issuer import Issuer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

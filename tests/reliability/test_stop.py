@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 from ports import unused_port
 from processes import PATIENCE, Server, answers, developing, fetch, origin, printed, running
 
-from jobbergate_server.inflight import InFlight
+from jobbergate_server.serving.inflight import InFlight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,9 +149,9 @@ async def test_a_request_that_does_not_end_is_given_up_after_a_time() -> None:
         await ended.wait()
         return web.Response()
 
-    app, requests = web.Application(), InFlight()
+    requests = InFlight()
+    app = web.Application(middlewares=[requests.middleware])
     app.router.add_get("/", handler)
-    requests.count(app)
     async with TestServer(app) as server, ClientSession() as client:
         answer = asyncio.create_task(client.get(server.make_url("/")))
         await begun.wait()

@@ -10,7 +10,7 @@ from promises import alive
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jobbergate_server.testing import MakeApp, Served
+    from jobbergate_devkit.testing import MakeApp, Served
 
 
 @pytest.fixture

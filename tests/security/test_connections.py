@@ -11,13 +11,14 @@ from aiohttp import web
 from promises import alive
 from raw import PATIENCE, connected
 
-from jobbergate_server import connections, requests, server
+from jobbergate_server.http import requests
+from jobbergate_server.serving import connections, processes
 from jobbergate_server.settings import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jobbergate_server.testing import MakeApp, Served
+    from jobbergate_devkit.testing import MakeApp, Served
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -237,7 +238,7 @@ async def test_no_redirect_leads_elsewhere(attacked: Served, path: bytes) -> Non
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this is not Linux")
 async def test_who_reads_nothing_of_an_answer_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "UNREAD_SECONDS", 1)
+    monkeypatch.setattr(processes, "UNREAD_SECONDS", 1)
     ended = asyncio.Event()
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -254,7 +255,7 @@ async def test_who_reads_nothing_of_an_answer_is_disconnected(monkeypatch: pytes
     runner = connections.Runner(app)
     await runner.setup()
     try:
-        sock = server.listen(Server(port=0))
+        sock = processes.listen(Server(port=0))
         await web.SockSite(runner, sock).start()
         with socket.create_connection(sock.getsockname()) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

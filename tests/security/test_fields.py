@@ -12,16 +12,16 @@ import pytest
 import yarl
 from promises import Answer, answered
 
-from jobbergate_server.contributions import CONTRIBUTIONS
-from jobbergate_server.dev import EMAIL
-from jobbergate_server.pagination import ListQuery
-from jobbergate_server.routing import MOUNT
-from jobbergate_server.testing.caller import Caller, Operation
+from jobbergate_devkit.server import EMAIL
+from jobbergate_devkit.testing.route_caller import Operation, RouteCaller
+from jobbergate_server.lists.query import ListQuery
+from jobbergate_server.plugins.contribution import CONTRIBUTIONS
+from jobbergate_server.routing.route import MOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 PLUGINS = ["service", "applications", "job-scripts", "job-submissions", "webhooks"]
 """The bundled plugins that have routes."""
@@ -145,7 +145,7 @@ class Attacker:
 
     def __init__(self, served: Served, slug: str) -> None:
         contribution = next(it for it in served.app[CONTRIBUTIONS] if it.plugin.slug == slug)
-        self.operations = Caller(served, contribution, EMAIL).operations
+        self.operations = RouteCaller(served, contribution, EMAIL).operations
         self.complaints: list[str] = []
         self._client = served.client_as(email=EMAIL)
 

@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 from raw import connected
 
 if TYPE_CHECKING:
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 LIST = "/jobbergate/job-scripts"
 

@@ -15,11 +15,10 @@ from hypothesis import HealthCheck, settings
 from processes import developing, origin, printed
 from schemathesis.config import SchemathesisConfig
 
-from jobbergate_server import __version__
-from jobbergate_server.contributions import collect
-from jobbergate_server.discovery import discover
 from jobbergate_server.openapi import encoded_document
-from jobbergate_server.plugins import Plugins
+from jobbergate_server.plugins.contributions import collect
+from jobbergate_server.plugins.discovery import discover
+from jobbergate_server.plugins.registry import Plugins
 from jobbergate_server.settings import load_settings
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from processes import Server
 
 SETTINGS = load_settings(oidc={"issuer": "http://127.0.0.1:8000/oidc"})
-DOCUMENT = json.loads(encoded_document(collect(Plugins(discover(), SETTINGS.plugins), SETTINGS), __version__))
+DOCUMENT = json.loads(encoded_document(collect(Plugins(discover(), SETTINGS.plugins), SETTINGS)))
 EXAMPLES = int(os.environ.get("JOBBERGATE_TEST_EXAMPLES", "5"))
 """How many requests are made up for each operation, after those for every limit that the document has."""
 ALREADY_NAMED = {"checks": {"unsupported_method": {"enabled": False}, "allow_header_conformance": {"enabled": False}}}

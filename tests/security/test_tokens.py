@@ -15,16 +15,17 @@ from joserfc import jwe, jws
 from joserfc.jwk import RSAKey
 from promises import answered
 
+from jobbergate_devkit.server import EMAIL
+from jobbergate_devkit.testing.route_caller import RouteCaller
 from jobbergate_server.app import create_app
 from jobbergate_server.auth.tokens import MAX_SIZE
-from jobbergate_server.contributions import CONTRIBUTIONS
-from jobbergate_server.dev import EMAIL
-from jobbergate_server.routing import MOUNT, WRITING
-from jobbergate_server.settings import SETTINGS, Oidc
-from jobbergate_server.testing.caller import Caller
+from jobbergate_server.http.keys import SETTINGS
+from jobbergate_server.plugins.contribution import CONTRIBUTIONS
+from jobbergate_server.routing.route import MOUNT, WRITING
+from jobbergate_server.settings import Oidc
 
 if TYPE_CHECKING:
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 LIST = "/jobbergate/job-scripts"
 NOT_AUTHENTICATED = {"detail": "Not authenticated"}
@@ -208,7 +209,9 @@ async def test_nobody_changes_what_is_somebody_elses(make_app: MakeApp, slug: st
     served = await make_app(samples=True)
     other = served.client_as(email="other@example.com", client_id="another-cluster")
     callers = {
-        it.plugin.slug: Caller(served, it, EMAIL) for it in served.app[CONTRIBUTIONS] if it.plugin.slug != "service"
+        it.plugin.slug: RouteCaller(served, it, EMAIL)
+        for it in served.app[CONTRIBUTIONS]
+        if it.plugin.slug != "service"
     }
     for name in ("job-submissions", "webhooks"):
         create = next(it for it in callers[name].operations if it.route.method == "POST")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from promises import answered
 
-from jobbergate_server.uploads import MAX_PAIRS
+from jobbergate_server.http.forms import MAX_PAIRS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jobbergate_server.testing import Client, Served
+    from jobbergate_devkit.testing import Client, Served
 
 pytestmark = pytest.mark.database("sqlite")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import ProxyHandler, Request, build_opener
 
-from jobbergate_server.settings import PREFIX
+from jobbergate_server.settings_sources import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ import aiohttp
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 HEALTH = "/jobbergate/health"
 PATIENCE = 30

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 PATIENCE = 30
 """Seconds after which a test gives up; far more than anything takes."""

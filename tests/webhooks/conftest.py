@@ -11,7 +11,7 @@ from receiver import LOOPBACK, PATIENCE, Receiver, receiving
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from jobbergate_server.testing import Client, MakeApp, Served
+    from jobbergate_devkit.testing import Client, MakeApp, Served
 
 URL = "/jobbergate/webhooks"
 SCRIPTS = "/jobbergate/job-scripts"

@@ -12,7 +12,7 @@ from aiohttp import web
 from processes import printed
 from receiver import PATIENCE
 
-from jobbergate_server import DATABASE, now
+from jobbergate_server import DATABASE, transaction_time
 from jobbergate_webhooks.courier import AT_ONCE_EACH, COURIER
 from jobbergate_webhooks.models import Delivery, Status, Webhook
 from jobbergate_webhooks.queue import claim, settle
@@ -181,7 +181,7 @@ async def test_prune_deletes_what_ended_long_ago(idle: Site, database_url: str, 
         await idle.happen()
     old, young, waiting = await Delivery.filter(webhook_id=webhook["id"]).order_by("id")
     ended = {"status": Status.DELIVERED, "next_attempt_at": None}
-    month_ago = now() - timedelta(days=31)
+    month_ago = transaction_time() - timedelta(days=31)
     await Delivery.filter(id=old.id).update(**ended, updated_at=month_ago)
     await Delivery.filter(id=young.id).update(**ended)
     await Delivery.filter(id=waiting.id).update(updated_at=month_ago)

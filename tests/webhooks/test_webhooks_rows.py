@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from conftest import Call
     from webhooks.conftest import MakeSite, Site
 
-    from jobbergate_server.testing import Served
+    from jobbergate_devkit.testing import Served
 
 URL = "/jobbergate/webhooks"
 TARGET = "https://example.com/hook"

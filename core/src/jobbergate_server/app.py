@@ -1,8 +1,9 @@
-"""The boot order: from settings to an application that serves."""
+"""Boot: from settings to an application that serves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -10,64 +11,83 @@ from weakref import WeakValueDictionary
 import structlog
 from aiohttp import web
 
-from jobbergate_server import __version__
+from jobbergate_server.auth.middleware import PERMISSIONS, authentication_middleware
 from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.auth.tokens import TokenVerifier
-from jobbergate_server.contributions import CONTRIBUTIONS, EVENTS, Contribution, active, event_types
-from jobbergate_server.cors import allow_origin, cors_middleware
-from jobbergate_server.database import DATABASE, Database
-from jobbergate_server.dispatch import Dispatcher
-from jobbergate_server.errors import error_middleware
-from jobbergate_server.files import FILES, Files
-from jobbergate_server.hookspecs import Statistics
-from jobbergate_server.idempotency import TURNS, purge_regularly
-from jobbergate_server.logs import add_request_id, logging_middleware
-from jobbergate_server.migrations import migrate, pending
-from jobbergate_server.observers import observing_middleware
+from jobbergate_server.database.connection import Database
+from jobbergate_server.database.health import require_database
+from jobbergate_server.errors import StartError
+from jobbergate_server.files import Files
+from jobbergate_server.http.cors import allow_origin, cors_middleware
+from jobbergate_server.http.errors import error_middleware
+from jobbergate_server.http.idempotency import TURNS, purge_regularly
+from jobbergate_server.http.keys import DATABASE, FILES, PROVIDER, SETTINGS, STOPPING
+from jobbergate_server.http.logs import add_request_id, logging_middleware
+from jobbergate_server.http.response_headers import restrict
+from jobbergate_server.installation import Installation
+from jobbergate_server.lists.totals import TOTALS, Totals
 from jobbergate_server.openapi import DOCUMENT, encoded_document
-from jobbergate_server.plugins import PLUGINS, Plugin, Plugins, StartError
-from jobbergate_server.readiness import PROVIDER, STOPPING, require_database
-from jobbergate_server.routing import mount
-from jobbergate_server.security import restrict
-from jobbergate_server.settings import SETTINGS, Settings
-from jobbergate_server.site import Site
-from jobbergate_server.totals import TOTALS, Totals
-
-log = structlog.get_logger()
+from jobbergate_server.plugins.context import Statistics
+from jobbergate_server.plugins.contribution import CONTRIBUTIONS, EVENTS, Contribution, active, event_types
+from jobbergate_server.plugins.dispatcher import Dispatcher
+from jobbergate_server.plugins.plugin import Plugin
+from jobbergate_server.plugins.registry import PLUGINS, Plugins
+from jobbergate_server.plugins.request_observers import observing_middleware
+from jobbergate_server.routing.endpoint import SLUGS, mount
+from jobbergate_server.serving.inflight import IN_FLIGHT, InFlight
+from jobbergate_server.settings import Settings
+from jobbergate_server.tables.migrations import migrate, pending
 
 REDIRECT = web.normalize_path_middleware(
     append_slash=False, remove_slash=True, merge_slashes=False, redirect_class=web.HTTPPermanentRedirect
 )
 """A known path with a slash at its end leads to the one without; 308 keeps method and body."""
-
 MAX_BODY = 8 * 2**20
 """Bytes of a JSON body; uploads have a limit of their own."""
+REACTION_SECONDS = 4.0
+"""How long reactions to events may take to end when the server shuts down."""
+
+Step = Callable[[web.Application], Awaitable[None]]
+
+log = structlog.get_logger()
 
 
-def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) -> web.Application:
-    """The application of ``settings``, with the plugins of this environment unless ``installed`` names others.
+def create_app(
+    settings: Settings, installed: Iterable[Plugin] | None = None, *, before_mount: Step | None = None
+) -> web.Application:
+    """Return the application of ``settings``, with the plugins of this environment unless ``installed`` names others.
 
-    Nothing is opened yet. When the application starts, it connects the database, checks its schema, lets the plugins
-    open what they need, and mounts the routes of those that could.
+    Nothing is opened until the application starts. ``before_mount`` is awaited when the plugins have opened what they
+    need, before any route is served.
 
     Raises:
-        StartError: Settings or plugins do not allow to start; the text has a line for each reason.
+        StartError: Settings or plugins prevent the start; the text has a line for each reason.
     """
-    site = Site.of(settings, installed)
-    plugins, contributions = site.plugins, site.contributions
+    # Discover, order, import and register plugins; read their settings; collect contributions; report conflicts.
+    installation = Installation.of(settings, installed)
+    plugins, contributions = installation.plugins, installation.contributions
     if settings.oidc.issuer is None:
         raise StartError("oidc.issuer: must be set")
     document = _document(plugins, contributions)
 
-    database = site.database()
+    database = installation.database()
     provider = Provider(settings.oidc.issuer, keys_max_age=settings.oidc.keys_max_age)
     verifier = TokenVerifier(provider, settings.oidc)
+    in_flight = InFlight()
     observers = [it for it in contributions if plugins.implements(it.plugin, "on_request")]
-    observing = [observing_middleware(plugins, observers)] if observers else []
-    cors = [cors_middleware] if settings.cors.origins else []
     app = web.Application(
-        middlewares=[logging_middleware(), *observing, *cors, error_middleware, REDIRECT], client_max_size=MAX_BODY
+        middlewares=[  # the way of each request
+            in_flight.middleware,
+            logging_middleware(),
+            *([observing_middleware(plugins, observers)] if observers else []),
+            *([cors_middleware] if settings.cors.origins else []),
+            error_middleware,
+            REDIRECT,
+            authentication_middleware(verifier),
+        ],
+        client_max_size=MAX_BODY,
     )
+    app.on_response_prepare.extend([add_request_id, restrict, *([allow_origin] if settings.cors.origins else [])])
     app[SETTINGS] = settings
     app[PLUGINS] = plugins
     app[CONTRIBUTIONS] = contributions
@@ -77,48 +97,56 @@ def create_app(settings: Settings, installed: Iterable[Plugin] | None = None) ->
     app[TOTALS] = Totals(database, settings.limits.total_max_age)
     app[FILES] = Files(settings.files)
     app[PROVIDER] = provider
+    app[PERMISSIONS] = {}
+    app[SLUGS] = {}
+    app[IN_FLIGHT] = in_flight
     app[STOPPING] = asyncio.Event()
     app[TURNS] = WeakValueDictionary()
-    app.on_response_prepare.append(add_request_id)
-    app.on_response_prepare.append(restrict)
-    if cors:
-        app.on_response_prepare.append(allow_origin)
-    app.cleanup_ctx.append(_connect)
-    app.cleanup_ctx.append(_check_schema)  # migrations may take as long as they need, and statements later not
-    app.cleanup_ctx.append(partial(_in_background, Database.limit_statements))
-    app.cleanup_ctx.append(partial(_in_background, purge_regularly))
-    app.cleanup_ctx.append(partial(_tell_plugins, Dispatcher(plugins, contributions, database)))
-    app.cleanup_ctx.extend(
-        partial(_keep_open, contribution, lambda: {**database.statistics(), **verifier.statistics()})
-        for contribution in contributions
-        if plugins.implements(contribution.plugin, "lifespan")
-    )
-    app.cleanup_ctx.append(partial(_mount, verifier))
+
+    async def opened(app: web.Application) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(database.connected(is_served=True))
+            await stack.enter_async_context(provider)
+            await _require_schema(app)  # before statements are limited: a migration takes as long as it needs
+            await stack.enter_async_context(_in_background(database.limit_statements()))
+            await stack.enter_async_context(_in_background(purge_regularly(database)))
+            dispatcher = Dispatcher(
+                plugins,
+                contributions,
+                database,
+                keep=timedelta(days=settings.events.keep_days),
+                close_seconds=REACTION_SECONDS,
+            )
+            for contribution in contributions:
+                if plugins.implements(contribution.plugin, "lifespan"):
+                    statistics = partial(_statistics, database, verifier)
+                    await stack.enter_async_context(_lifespan(app, contribution, statistics))
+            if before_mount:
+                await before_mount(app)
+            _mount(app)
+            await stack.enter_async_context(dispatcher.running())
+            yield
+
+    app.cleanup_ctx.append(opened)
     return app
 
 
 def _document(plugins: Plugins, contributions: list[Contribution]) -> bytes:
-    """The API document, after those are left out of ``contributions`` whose part of it cannot be written."""
+    """Return the API document, and remove from ``contributions`` those whose part of it cannot be written."""
     try:
-        return encoded_document(contributions, __version__)
-    except Exception:  # noqa: BLE001 - what a schema of a plugin does, which is found and named here
+        return encoded_document(contributions)
+    except Exception:  # noqa: BLE001 - a schema of a plugin raised it, which is found and named here
         for it in contributions:
-            plugins.attempt(it.plugin, "API document", partial(encoded_document, [it], __version__))
+            plugins.attempt(it.plugin, "API document", partial(encoded_document, [it]))
     plugins.refuse_failures()
     contributions[:] = active(contributions)
-    return encoded_document(contributions, __version__)
+    return encoded_document(contributions)
 
 
-async def _connect(app: web.Application) -> AsyncIterator[None]:
-    async with app[DATABASE].connected(is_served=True), app[PROVIDER]:
-        yield
-
-
-async def _check_schema(app: web.Application) -> AsyncIterator[None]:
-    database = app[DATABASE]
+async def _require_schema(app: web.Application) -> None:
+    database, contributions = app[DATABASE], app[CONTRIBUTIONS]
     await require_database(database)
     if app[SETTINGS].database.migrate_on_start:
-        contributions = app[CONTRIBUTIONS]
         for name in await migrate(database, contributions):
             log.info("migration applied", migration=name)
     elif missing := await pending(database):
@@ -126,48 +154,47 @@ async def _check_schema(app: web.Application) -> AsyncIterator[None]:
             f"The schema is behind: {', '.join(missing)} must be applied. Run `jobbergate-server migrate`, "
             "or set database.migrate_on_start."
         )
-    yield
 
 
-async def _in_background(
-    work: Callable[[Database], Coroutine[None, None, None]], app: web.Application
-) -> AsyncIterator[None]:
-    task = asyncio.create_task(work(app[DATABASE]))
-    yield
-    task.cancel()
-    await asyncio.wait([task])
+@asynccontextmanager
+async def _in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
-async def _tell_plugins(dispatcher: Dispatcher, app: web.Application) -> AsyncIterator[None]:
-    app[DATABASE].record = dispatcher.record
-    app[DATABASE].publish = dispatcher.publish
-    app[DATABASE].subscriptions = dispatcher.subscriptions
-    app[DATABASE].journals = dispatcher.journals
-    yield
-    await dispatcher.close()
+def _statistics(database: Database, verifier: TokenVerifier) -> dict[str, float]:
+    return {**database.statistics(), **verifier.statistics()}
 
 
-async def _keep_open(contribution: Contribution, statistics: Statistics, app: web.Application) -> AsyncIterator[None]:
+@asynccontextmanager
+async def _lifespan(app: web.Application, contribution: Contribution, statistics: Statistics) -> AsyncIterator[None]:
+    """Keep open what the plugin opens; what it yields is found in ``app`` by its keys."""
     plugins, plugin, context = app[PLUGINS], contribution.plugin, contribution.context
     plugins.refuse_failures()
-    if not contribution.is_active:  # an earlier one that it requires could not open what it needs
+    if not contribution.is_active:  # a plugin that it requires could not open what it needs
         yield
         return
     with app[DATABASE].bound():
         lifespan = plugins.call(plugin, "lifespan", _context_manager, context=context, statistics=statistics)
-        kept = await plugins.wait(plugin, "lifespan", lifespan.__aenter__()) if lifespan else None
-    context.kept.update(kept or {})
-    for key, value in context.kept.items():
+        values = await plugins.wait(plugin, "lifespan", lifespan.__aenter__()) if lifespan else None
+    for key, value in (values or {}).items():
         app[key] = value
-    entered = contribution.is_active
-    yield
-    if lifespan and entered:
-        try:
-            with app[DATABASE].bound():
-                await lifespan.__aexit__(None, None, None)
-        except Exception:
-            log.exception("plugin not closed", plugin=plugin.slug)
-            raise
+    context.serve(app)
+    entered = lifespan if contribution.is_active else None
+    try:
+        yield
+    finally:
+        if entered:
+            try:
+                with app[DATABASE].bound():
+                    await entered.__aexit__(None, None, None)
+            except Exception:
+                log.exception("plugin not closed", plugin=plugin.slug)
+                raise
 
 
 def _context_manager(lifespan: object) -> AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]]:
@@ -176,13 +203,13 @@ def _context_manager(lifespan: object) -> AbstractAsyncContextManager[Mapping[we
     return lifespan
 
 
-async def _mount(verifier: TokenVerifier, app: web.Application) -> AsyncIterator[None]:
+def _mount(app: web.Application) -> None:
+    """Mount the routes of the plugins that have opened what they need, and describe no others."""
     contributions = app[CONTRIBUTIONS]
     app[PLUGINS].refuse_failures()
     if not all(contribution.is_active for contribution in contributions):
         contributions[:] = active(contributions)
-        app[DOCUMENT] = encoded_document(contributions, __version__)
+        app[DOCUMENT] = encoded_document(contributions)
         app[EVENTS] = event_types(contributions)
     for contribution in contributions:
-        mount(app, contribution.plugin, contribution.routes, verifier, app[DATABASE])
-    yield
+        mount(app, contribution.plugin.slug, contribution.routes, app[DATABASE])

@@ -1,22 +1,12 @@
-"""What a request may fail with, and how each failure looks on the wire."""
+"""Errors of requests, and errors that stop a command or the start of the server."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NamedTuple
-
-import structlog
-from aiohttp import web
-from tortoise.exceptions import IntegrityError
-
-from jobbergate_server.responses import json_response
-
-log = structlog.get_logger()
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 MAX_ENTRIES = 100
 """How many wrong values one answer names."""
 RETRY_AFTER = "1"
 """Seconds that a client is asked to wait before it repeats a request."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ApiError(Exception):
@@ -105,14 +95,14 @@ class Unavailable(ApiError):
         super().__init__(detail, {"Retry-After": RETRY_AFTER})
 
 
-class Overtaken(Unavailable):
+class SerializationFailure(Unavailable):
     """Others have changed the same rows at the same time, and only one of them could go on (503)."""
 
     def __init__(self) -> None:
         super().__init__("The same was changed by others at the same time.")
 
 
-class Problem(NamedTuple):
+class FieldError(NamedTuple):
     """What is wrong with one value, in the words of the wire format.
 
     ``type`` is the machine's name of it (``type_error.integer``), ``msg`` the reader's, ``ctx`` the numbers in it.
@@ -142,31 +132,9 @@ class InvalidRequest(ApiError):
         super().__init__(entries[:MAX_ENTRIES])
 
 
-@web.middleware
-async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every failure into the wire's error answer, and log those that are this server's own."""
-    try:
-        return await handler(request)
-    except ApiError as error:
-        if isinstance(error, Unavailable):
-            cause = type(error.__cause__).__name__ if error.__cause__ else None
-            log.warning(
-                "request not served", method=request.method, path=request.path, reason=error.detail, cause=cause
-            )
-        return error_response(error.status, error.detail, error.headers)
-    except web.HTTPException as error:
-        if isinstance(error, web.HTTPMove):
-            return web.Response(status=error.status, headers={"Location": str(error.location)})
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return error_response(error.status, error.reason, headers)
-    except IntegrityError:
-        # A unique value that another row has, in a plugin that has no better words for it.
-        return error_response(409, "The request contradicts a row that is stored already.")
-    except Exception:
-        log.exception("request failed", method=request.method, path=request.path)
-        return error_response(500, "Internal Server Error")
+class StartError(Exception):
+    """The server cannot start; the text has a line for each reason."""
 
 
-def error_response(status: int, detail: Any, headers: Mapping[str, str] | None = None) -> web.Response:  # noqa: ANN401 - whatever JSON can hold
-    """An answer ``{"detail": detail}``."""
-    return json_response({"detail": detail}, status=status, headers=headers)
+class SettingsError(StartError):
+    """The settings are not valid; the text has a line for each problem, with the name of the key."""

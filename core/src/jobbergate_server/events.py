@@ -1,24 +1,43 @@
-"""Events: what a request has done, as plugins are told of it."""
+"""Events: committed changes that plugins emit and react to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 
 class EventType(NamedTuple):
-    """A kind of event; the name is that of the thing and of the deed, such as `job_submission.rejected`."""
+    """A kind of event, named by its subject and its verb, such as `job_submission.rejected`."""
 
     name: str
     description: str
 
 
+class Origin(NamedTuple):
+    """The cause of an event: the claims of the caller's token, and the id of the request."""
+
+    subject: str | None = None
+    email: str | None = None
+    client_id: str | None = None
+    request_id: str | None = None
+
+
+NO_ORIGIN = Origin()
+"""The origin of what a command or a task of the server does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that was done.
+    """A change that a plugin emits.
 
-    ``name`` is that of an `EventType` which a plugin has registered. ``data`` is JSON and says what it was done to; its
-    `owner_email` is the address of whom that belongs to.
+    ``name`` is that of an `EventType` which a plugin registers. ``data`` is a JSON object: `id` identifies the subject,
+    `owner_email` names its owner, and `client_id` its cluster. The server adds the rest when the event is committed:
+    ``id`` is that of the row in the table `events`, ``created_at`` the time of the transaction, and ``origin`` the
+    caller, whose fields are all None for a command.
     """
 
     name: str
     data: Mapping[str, Any]
+    id: int = 0
+    created_at: datetime | None = None
+    origin: Origin = NO_ORIGIN

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
-from aiohttp import web
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 from tortoise import Model, fields
@@ -195,9 +194,6 @@ async def used_digests(models: Iterable[type[Model]]) -> set[str]:
             if isinstance(field, FileField):
                 used.update(await model.all().distinct().values_list(name, flat=True))  # type: ignore[arg-type]  # as text
     return used
-
-
-FILES: web.AppKey[Files] = web.AppKey("files", Files)
 
 
 def _key(digest: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from functools import lru_cache
 from http import HTTPStatus
+from importlib.metadata import version
 from string import Formatter
 from typing import Any, NamedTuple
 
@@ -24,12 +25,12 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import resolve_schema_instance
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 
-from jobbergate_server.contributions import Contribution
-from jobbergate_server.pagination import ListQuery
-from jobbergate_server.permissions import Access, Permission
-from jobbergate_server.responses import CONTENT_TYPE
-from jobbergate_server.routing import BODIES, MOUNT, WRITING, Route, schema_name
-from jobbergate_server.uploads import File
+from jobbergate_server.auth.permissions import Access, Permission
+from jobbergate_server.http.forms import File
+from jobbergate_server.http.responses import CONTENT_TYPE
+from jobbergate_server.lists.query import ListQuery
+from jobbergate_server.plugins.contribution import Contribution
+from jobbergate_server.routing.route import BODIES, MOUNT, WRITING, Route, schema_name
 
 OPENAPI_VERSION = "3.1.0"
 TITLE = "Jobbergate Server"
@@ -84,21 +85,20 @@ class _Part(NamedTuple):
     """What a plugin has in the document."""
 
     slug: str
-    prefix: str
     summary: str
     routes: tuple[Route, ...]
 
 
-def build_document(contributions: Iterable[Contribution], version: str) -> dict[str, Any]:
+def build_document(contributions: Iterable[Contribution]) -> dict[str, Any]:
     """The document of all routes of ``contributions``."""
-    return _document([_part(it) for it in contributions], version)
+    return _document([_part(it) for it in contributions])
 
 
-def _document(parts: Iterable[_Part], version: str) -> dict[str, Any]:
+def _document(parts: Iterable[_Part]) -> dict[str, Any]:
     plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
     spec = APISpec(
         title=TITLE,
-        version=version,
+        version=version("jobbergate-server"),
         openapi_version=OPENAPI_VERSION,
         plugins=[plugin],
         info={"description": DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
@@ -113,24 +113,24 @@ def _document(parts: Iterable[_Part], version: str) -> dict[str, Any]:
             spec.tag({"name": part.slug, "description": part.summary})
         for route in part.routes:
             operation = _operation(converter, part.slug, route)
-            spec.path(path=part.prefix + route.path, operations={route.method.lower(): operation})
+            spec.path(path=route.location(part.slug), operations={route.method.lower(): operation})
     return spec.to_dict()
 
 
-def encoded_document(contributions: Iterable[Contribution], version: str) -> bytes:
+def encoded_document(contributions: Iterable[Contribution]) -> bytes:
     """The document of all routes of ``contributions`` as JSON, written once for all applications that have the same."""
-    return _encoded(tuple(_part(it) for it in contributions), version)
+    return _encoded(tuple(_part(it) for it in contributions))
 
 
 def _part(contribution: Contribution) -> _Part:
     plugin = contribution.plugin
     summary = inspect.cleandoc(plugin.load().__doc__ or "").partition("\n")[0]
-    return _Part(plugin.slug, plugin.prefix, summary, tuple(contribution.routes))
+    return _Part(plugin.slug, summary, tuple(contribution.routes))
 
 
 @lru_cache(maxsize=8)
-def _encoded(parts: tuple[_Part, ...], version: str) -> bytes:
-    return orjson.dumps(_document(parts, version))
+def _encoded(parts: tuple[_Part, ...]) -> bytes:
+    return orjson.dumps(_document(parts))
 
 
 def _operation(converter: OpenAPIConverter, slug: str, route: Route) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The settings of the server and of its plugins: one validated tree from a TOML file and the environment."""
 
-import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from aiohttp import web
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,21 +22,16 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
-PREFIX = "JOBBERGATE_"
-LEVEL = "__"
+from jobbergate_server.errors import SettingsError
+from jobbergate_server.settings_sources import LEVEL, PREFIX, Environment, File
+
 POSTGRES_OPTIONS = ("host", "sslmode")
 MEMORY = "memory:///"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
-
-
-class SettingsError(Exception):
-    """The settings are not valid; the text has a line for each problem, with the name of the key."""
 
 
 def is_loopback(host: str) -> bool:
@@ -196,6 +189,13 @@ class Limits(Section):
     """Seconds for which the total of a list is remembered; 0 counts the rows for every answer."""
 
 
+class Events(Section):
+    """How long events are kept: the audit log, and what plugins react to."""
+
+    keep_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    """Days after which events are deleted."""
+
+
 class Log(Section):
     """What is written to standard error."""
 
@@ -222,57 +222,6 @@ class Plugins(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Environment(EnvSettingsSource):
-    """The variables `JOBBERGATE_<table>__<key>`; those without two underscores belong to other programs."""
-
-    def __init__(self, settings_cls: type[BaseSettings]) -> None:
-        super().__init__(settings_cls)
-        prefix = PREFIX.lower()
-        self.env_vars = {
-            name: value
-            for name, value in self.env_vars.items()
-            if name.startswith(prefix) and LEVEL in name.removeprefix(prefix)
-        }
-
-    def __call__(self) -> dict[str, Any]:
-        """The tables; those that the server does not know as well, so that they are refused."""
-        found = super().__call__()
-        for name in self.env_vars:
-            found.setdefault(name.removeprefix(PREFIX.lower()).partition(LEVEL)[0], {})
-        if "plugins" in found:
-            found["plugins"] = {name: self._decoded(value) for name, value in found["plugins"].items()}
-        return found
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: str) -> Any:  # noqa: ANN401 - any JSON
-        """A list from its JSON; what is none is left as it is, and refused under the name of its key."""
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            return value
-
-    def _decoded(self, value: Any) -> Any:  # noqa: ANN401 - likewise
-        """A setting of a plugin, whose model is not known yet: what looks like JSON is taken as JSON."""
-        if isinstance(value, dict):
-            return {name: self._decoded(inner) for name, inner in value.items()}
-        if isinstance(value, str) and value.startswith(("[", "{")):
-            try:
-                return json.loads(value)
-            except ValueError:
-                return value
-        return value
-
-
-class File(TomlConfigSettingsSource):
-    """The TOML file; a plugin's table may have the slug's name in both spellings."""
-
-    def __call__(self) -> dict[str, Any]:
-        """The tables."""
-        found = super().__call__()
-        if isinstance(tables := found.get("plugins"), dict):
-            found = {**found, "plugins": {slug.replace("-", "_"): table for slug, table in tables.items()}}
-        return found
-
-
 class Settings(BaseSettings):
     """Everything an operator can set."""
 
@@ -290,6 +239,7 @@ class Settings(BaseSettings):
     server: Server = Server()
     cors: Cors = Cors()
     limits: Limits = Limits()
+    events: Events = Events()
     log: Log = Log()
     plugins: Plugins = Plugins()
 
@@ -304,9 +254,6 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments win over the environment, the environment over the file."""
         return init_settings, Environment(settings_cls), File(settings_cls)
-
-
-SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 
 
 def load_settings(file: Path | None = None, **overrides: Mapping[str, object]) -> Settings:

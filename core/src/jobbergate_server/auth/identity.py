@@ -1,13 +1,12 @@
 """Who a verified token speaks for, and what it permits."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
 
 import email_validator
 
-from jobbergate_server.fields import is_storable
+from jobbergate_server.storable import is_storable
 
 PERMISSIONS_CLAIM = ("permissions",)
 CLIENT_ID_LENGTH = 255
@@ -21,9 +20,6 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 class InvalidToken(Exception):
     """A token that this server does not accept; the text is a reason for the log and holds nothing of the token."""
-
-
-_caller: ContextVar["Identity | None"] = ContextVar("caller", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +55,6 @@ class Identity:
             client_id=_client_id(claims.get("azp")),
             organization=_organization(claims.get("organization")),
         )
-
-
-def caller() -> Identity | None:
-    """Who has sent the request that the current task serves; None outside of one, and where no token is asked for."""
-    return _caller.get()
-
-
-def set_caller(identity: Identity | None) -> None:
-    """Let `caller` answer ``identity`` in the current task from now on."""
-    _caller.set(identity)
 
 
 def _subject(claim: object) -> str:

@@ -1,6 +1,6 @@
 """The licences are served, on SQLite and on PostgreSQL."""
 
-from jobbergate_server.testing import MakeApp, conformance
+from jobbergate_devkit.testing import MakeApp, conformance
 
 TestConformance = conformance("licences")
 

@@ -42,13 +42,13 @@ from jobbergate_server import (
     NotFound,
     Route,
     delete_row,
-    fields,
-    find,
-    find_own,
-    now,
+    get_own_row,
+    get_row,
     require_email,
     require_owner,
+    transaction_time,
 )
+from jobbergate_server.http import fields
 
 
 def listed(request: web.Request) -> Q:
@@ -89,7 +89,7 @@ async def create_application(request: web.Request) -> Application:
     """The caller becomes its owner. Its files are uploaded afterwards."""
     body = request[BODY]
     owner = require_email(request)
-    moment = now()
+    moment = transaction_time()
     application = Application(**body, application_owner_email=owner, created_at=moment, updated_at=moment)
     tell(CREATED, await saved(application))
     return application
@@ -118,7 +118,7 @@ async def get_application(request: web.Request) -> Application:
         identification = text
         application = await find_by_identifier(identification)
     else:
-        application = await find(Application, identification)
+        application = await get_row(Application, identification)
     if application is None:
         raise NotFound(f"Application application_identification={identification!r} not found.")
     if application.application_uploaded:
@@ -227,7 +227,7 @@ async def delete_application_files(request: web.Request) -> None:
     application = await own_application(request)
     if application.application_uploaded:
         await remove_files(application)
-        application.update_from_dict({"application_uploaded": False, "updated_at": now()})
+        application.update_from_dict({"application_uploaded": False, "updated_at": transaction_time()})
         await application.save()
         tell(UPDATED, application)
 
@@ -238,7 +238,7 @@ async def changed(request: web.Request, application: Application) -> Application
     if stored:
         await replace_files(application, stored)
         application.application_uploaded = True
-    application.updated_at = now()
+    application.updated_at = transaction_time()
     tell(UPDATED, await saved(application))
     return application
 
@@ -251,7 +251,7 @@ async def deleted(application: Application) -> None:
 
 async def own_application(request: web.Request, *, lock: bool = True) -> Application:
     """The application of the path, which must be the caller's."""
-    return await find_own(request, Application, "application_id", owner="application_owner_email", lock=lock)
+    return await get_own_row(request, Application, "application_id", owner="application_owner_email", lock=lock)
 
 
 async def find_by_identifier(identifier: str) -> Application | None:

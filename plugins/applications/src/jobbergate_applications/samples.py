@@ -3,7 +3,7 @@
 from jobbergate_applications.models import Application, Kind
 from jobbergate_applications.storage import replace_files, store
 from jobbergate_applications.uploads import CONFIG, SOURCE, Draft
-from jobbergate_server import Files, now
+from jobbergate_server import Files, transaction_time
 
 FILES = [
     Draft(Kind.SOURCE, SOURCE, "class JobbergateApplication:\n    pass\n"),
@@ -25,7 +25,7 @@ async def add_application(owner: str, files: Files) -> None:
     """Add one application of ``owner``, unless there are applications already."""
     if await Application.exists():
         return
-    moment = now()
+    moment = transaction_time()
     application = await Application.create(
         created_at=moment,
         updated_at=moment,

@@ -1,7 +1,8 @@
 """What clients send and are answered."""
 
 from jobbergate_applications.models import NAME_LENGTH
-from jobbergate_server import File, ListParameters, Schema, fields
+from jobbergate_server import File, ListParameters, Schema
+from jobbergate_server.http import fields
 
 DESCRIPTION_LENGTH = 65_536
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from jobbergate_applications.models import Kind
+from jobbergate_applications.paths import confined_path
 from jobbergate_applications.sandbox import Sandbox
-from jobbergate_server import ContentTooLarge, Unprocessable, Upload, confined_path
+from jobbergate_server import ContentTooLarge, Unprocessable, Upload
 
 SOURCE = "jobbergate.py"
 CONFIG = "jobbergate.yaml"

@@ -1,41 +1,28 @@
-"""The audit log: who has changed what, and when."""
+"""The audit log: who changed which resource, and when."""
 
 from collections.abc import Sequence
 
 import click
 
 from jobbergate_audit_log.commands import prune
-from jobbergate_audit_log.entries import ENTRIES
 from jobbergate_audit_log.permissions import VIEW
 from jobbergate_audit_log.routes import ROUTES
-from jobbergate_server import Journal, Models, Permission, Route, hookimpl
-
-
-@hookimpl
-def register_models() -> Models:
-    """The table `audit_entries`."""
-    return Models("jobbergate_audit_log.models", migrations="jobbergate_audit_log.migrations")
+from jobbergate_server import Permission, Route, hookimpl
 
 
 @hookimpl
 def register_permissions() -> Sequence[Permission]:
-    """To read the log."""
+    """Return the permission to read the log."""
     return [VIEW]
 
 
 @hookimpl
 def register_routes() -> Sequence[Route]:
-    """The list of entries; nothing changes or deletes one."""
+    """Return the list of entries; no route changes or deletes an entry."""
     return ROUTES
 
 
 @hookimpl
 def register_commands() -> Sequence[click.Command]:
-    """To delete old entries."""
+    """Return the command that deletes old entries."""
     return [prune]
-
-
-@hookimpl
-def register_journal() -> Journal:
-    """An entry for every event."""
-    return ENTRIES

@@ -1,5 +1,5 @@
-"""What a token can allow."""
+"""The permission that a token can carry."""
 
 from jobbergate_server import Permission
 
-VIEW = Permission("jobbergate:audit-log:view", "See who has changed what, of everybody.")
+VIEW = Permission("jobbergate:audit-log:view", "Read the audit log of all users.")

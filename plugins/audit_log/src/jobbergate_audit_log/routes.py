@@ -1,29 +1,30 @@
-"""The route of the audit log."""
+"""The route of the audit log: a list over the events that the server has committed."""
 
 from aiohttp import web
 from tortoise.expressions import Q
 
-from jobbergate_audit_log.models import AuditEntry
 from jobbergate_audit_log.permissions import VIEW
 from jobbergate_audit_log.schemas import AuditEntryListParameters, AuditEntrySchema
-from jobbergate_server import QUERY, ListQuery, Route
+from jobbergate_server import QUERY, EventRecord, ListQuery, Route
 
-FILTERS = ("event", "resource_id", "email")
+FILTERS = {"event": "type", "resource_id": "subject_id", "email": "actor_email"}
+"""The columns by the parameters that filter by them."""
 
 
-def listed(request: web.Request) -> Q:
-    """The entries that a list shows."""
+def shown(request: web.Request) -> Q:
+    """Return the condition for the entries that the query asks for."""
     query = request[QUERY]
-    return Q(**{name: query[name] for name in FILTERS if name in query})
+    return Q(**{column: query[name] for name, column in FILTERS.items() if name in query})
 
 
 list_entries = ListQuery(
-    AuditEntry,
+    EventRecord,
     AuditEntrySchema,
-    summary="List who has changed what",
+    name="audit_entries",
+    summary="List the audit log",
     parameters=AuditEntryListParameters,
-    where=listed,
-    search=["event", "email", "client_id"],
+    where=shown,
+    search=["type", "actor_email", "actor_client_id"],
     sort=["id", "created_at"],
 )
 

@@ -1,28 +1,52 @@
-"""What clients send and are answered."""
+"""The query and the response of the audit log."""
+
+from typing import Any
 
 from jobbergate_server import ListParameters, Schema, fields
 
 
+class EventData(fields.Object):
+    """The data of an event without the id of its subject, which an entry shows as `resource_id`."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: object, **options: Any) -> dict[str, Any]:  # noqa: ANN401, ARG002 - marshmallow's signature
+        return {name: item for name, item in value.items() if name != "id"}
+
+
 class AuditEntrySchema(Schema):
-    """Something that was done."""
+    """An event: a change that a request or a command has committed."""
 
     id = fields.Integer(required=True, ge=1, le=None, example=1)
-    created_at = fields.Timestamp(required=True, description="When it was done.")
-    event = fields.Text(required=True, description="What was done.", example="job_script.updated")
-    resource_id = fields.Text(required=True, allow_none=True, description="The id of what it was done to.", example="1")
+    created_at = fields.Timestamp(required=True, description="The time of the change.")
+    event = fields.Text(
+        required=True, attribute="type", description="The kind of the change.", example="job_script.updated"
+    )
+    resource_id = fields.Text(
+        required=True, attribute="subject_id", allow_none=True, description="The id of its subject.", example="1"
+    )
     subject = fields.Text(
         required=True,
+        attribute="actor_subject",
         allow_none=True,
-        description="The `sub` of the token of whoever did it; null for a command of the server.",
+        description="The `sub` of the caller's token; null for a command of the server.",
         example="1f0e2a64-9c1b-4d6e-8a55-0c3b7a1d2e90",
     )
     email = fields.Text(
-        required=True, allow_none=True, description="The `email` of that token.", example="local-user@jobbergate.local"
-    )
-    client_id = fields.Text(required=True, allow_none=True, description="The `azp` of that token.", example="cli")
-    data = fields.Object(
         required=True,
-        description="What the event tells of it.",
+        attribute="actor_email",
+        allow_none=True,
+        description="The `email` of that token.",
+        example="local-user@jobbergate.local",
+    )
+    client_id = fields.Text(
+        required=True,
+        attribute="actor_client_id",
+        allow_none=True,
+        description="The `azp` of that token.",
+        example="cli",
+    )
+    data = EventData(
+        required=True,
+        description="What the event says about its subject.",
         example={"owner_email": "local-user@jobbergate.local", "job_script_name": "Flow around a car"},
     )
 
@@ -31,5 +55,5 @@ class AuditEntryListParameters(ListParameters):
     """The query of the list."""
 
     event = fields.Text(description="Only events of this name.", example="job_script.updated")
-    resource_id = fields.Text(description="Only what was done to this; to be asked with `event`.", example="1")
-    email = fields.Text(description="Only what this address did.", example="local-user@jobbergate.local")
+    resource_id = fields.Text(description="Only changes of this subject; combine it with `event`.", example="1")
+    email = fields.Text(description="Only changes that this address caused.", example="local-user@jobbergate.local")

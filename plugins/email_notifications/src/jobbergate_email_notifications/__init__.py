@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 
 from jobbergate_email_notifications.rejections import notify
 from jobbergate_email_notifications.settings import EmailNotifications
-from jobbergate_job_submissions.events import REJECTED
+from jobbergate_job_submissions.api import REJECTED
 from jobbergate_server import Event, PluginContext, Section, hookimpl
 
 
@@ -15,9 +15,8 @@ def register_settings() -> type[Section]:
 
 
 @hookimpl
-def on_event(event: Event, context: PluginContext) -> Awaitable[None] | None:
+def on_event(event: Event, context: PluginContext[EmailNotifications]) -> Awaitable[None] | None:
     """Mail the reason of a rejection to the owner, where a mail server is configured."""
-    settings = context.settings
-    if event.name == REJECTED.name and isinstance(settings, EmailNotifications) and settings.host is not None:
-        return notify(settings, event.data)
+    if event.name == REJECTED.name and context.settings.host is not None:
+        return notify(context.settings, event.data)
     return None

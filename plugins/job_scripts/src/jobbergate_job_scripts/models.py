@@ -5,7 +5,7 @@ from typing import Any
 from tortoise import Model, fields
 from tortoise.fields import OnDelete
 
-from jobbergate_applications.models import Application
+from jobbergate_applications.api import Application
 from jobbergate_server import EMAIL_LENGTH, FileField
 
 NAME_LENGTH = 255

@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from jobbergate_applications.rendering import render
-from jobbergate_applications.sandbox import Sandbox
-from jobbergate_applications.storage import Contents
+from jobbergate_applications.api import Contents, Sandbox, confined_path, render
 from jobbergate_job_scripts.storage import Texts
-from jobbergate_server import Unprocessable, confined_path
+from jobbergate_server import Unprocessable
 
 MARKER = "#SBATCH"
 SHEBANG = "#!"

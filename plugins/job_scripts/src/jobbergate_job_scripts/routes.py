@@ -9,9 +9,8 @@ from aiohttp_apispec import docs, form_schema, json_schema, match_info_schema, r
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 
-from jobbergate_applications.models import Application
-from jobbergate_applications.sandbox import SANDBOX
-from jobbergate_applications.storage import read_files as read_application_files
+from jobbergate_applications.api import SANDBOX, Application, confined_path
+from jobbergate_applications.api import read_files as read_application_files
 from jobbergate_job_scripts.events import CREATED, DELETED, UPDATED, tell
 from jobbergate_job_scripts.models import JobScript, JobScriptFile
 from jobbergate_job_scripts.permissions import EDIT, VIEW
@@ -38,12 +37,11 @@ from jobbergate_server import (
     Route,
     Unprocessable,
     Upload,
-    confined_path,
     delete_row,
-    find,
-    find_own,
-    now,
+    get_own_row,
+    get_row,
     require_email,
+    transaction_time,
 )
 
 APPLICATION: web.RequestKey[Application | None] = web.RequestKey("application", Application)
@@ -94,7 +92,7 @@ async def prepare_creation(request: web.Request) -> None:
 async def create_job_script(request: web.Request) -> JobScript:
     """The caller becomes its owner. Anybody's application may be used, also an archived one."""
     body = request[BODY]
-    moment = now()
+    moment = transaction_time()
     script = JobScript(
         created_at=moment,
         updated_at=moment,
@@ -121,7 +119,7 @@ async def create_job_script(request: web.Request) -> JobScript:
 async def get_job_script(request: web.Request) -> JobScript:
     """With the contents of its files; a job script without files cannot be read."""
     job_script_id = request[PATH]["job_script_id"]
-    script = await find(JobScript, job_script_id, "application")
+    script = await get_row(JobScript, job_script_id, "application")
     if script is None:
         raise NotFound(f"JobScript with id={job_script_id} not found.")
     texts = await read_files(request.app[FILES], job_script_id)
@@ -147,7 +145,7 @@ async def update_job_script(request: web.Request) -> JobScript:
     """Only its owner may change a job script."""
     script = await own_job_script(request)
     changes = {name: value for name, value in request[BODY].items() if name in COLUMNS}
-    script.update_from_dict({**changes, "updated_at": now()})
+    script.update_from_dict({**changes, "updated_at": transaction_time()})
     await script.save()
     tell(UPDATED, script)
     stored = request[STORED]
@@ -225,7 +223,7 @@ async def replace_main_file(request: web.Request) -> None:
 async def download_job_script(request: web.Request) -> web.Response:
     """Its path stands in the header `filename`."""
     job_script_id = request[PATH]["job_script_id"]
-    if await find(JobScript, job_script_id) is None:
+    if await get_row(JobScript, job_script_id) is None:
         raise NotFound(f"Could not find job_scripts instance with id {job_script_id}")
     main = await own_main(job_script_id)
     headers = {
@@ -248,7 +246,7 @@ async def own_main(script_id: int) -> JobScriptFile:
 
 async def touch(script: JobScript) -> None:
     """Renew the job script's `updated_at`, and tell that it has changed."""
-    script.updated_at = now()
+    script.updated_at = transaction_time()
     await script.save()
     tell(UPDATED, script)
 
@@ -285,7 +283,9 @@ def attachment(name: str) -> str:
 
 async def own_job_script(request: web.Request, *, lock: bool = True) -> JobScript:
     """The job script of the path, which must be the caller's."""
-    return await find_own(request, JobScript, "job_script_id", "application", owner="job_script_owner_email", lock=lock)
+    return await get_own_row(
+        request, JobScript, "job_script_id", "application", owner="job_script_owner_email", lock=lock
+    )
 
 
 async def uploaded_application(application_id: int | None) -> Application | None:
@@ -297,7 +297,7 @@ async def uploaded_application(application_id: int | None) -> Application | None
     """
     if application_id is None:
         return None
-    application = await find(Application, application_id)
+    application = await get_row(Application, application_id)
     if application is None:
         raise no_application(application_id)
     if not application.application_uploaded:

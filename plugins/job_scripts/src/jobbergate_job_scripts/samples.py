@@ -1,9 +1,9 @@
 """A sample for a first look at a fresh server."""
 
-from jobbergate_applications.models import Application
+from jobbergate_applications.api import Application
 from jobbergate_job_scripts.models import JobScript
 from jobbergate_job_scripts.storage import Texts, add_files, store
-from jobbergate_server import Files, now
+from jobbergate_server import Files, transaction_time
 
 PATH = "hello.sh"
 TEXT = "#!/bin/bash\n#SBATCH --job-name=hello\n#SBATCH --ntasks=1\nhostname\n"
@@ -13,7 +13,7 @@ async def add_job_script(owner: str, files: Files) -> None:
     """Add one job script of ``owner``, made from an application of theirs, unless there are job scripts already."""
     if await JobScript.exists():
         return
-    moment = now()
+    moment = transaction_time()
     script = await JobScript.create(
         created_at=moment,
         updated_at=moment,

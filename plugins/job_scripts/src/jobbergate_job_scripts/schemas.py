@@ -4,9 +4,11 @@ from typing import Any
 
 import marshmallow as ma
 
+from jobbergate_applications.api import confined_path
 from jobbergate_job_scripts.models import NAME_LENGTH
 from jobbergate_job_scripts.storage import MAX_FILES
-from jobbergate_server import File, ListParameters, Problem, Schema, confined_path, fields
+from jobbergate_server import FieldError, File, ListParameters, Schema
+from jobbergate_server.http import fields
 
 DESCRIPTION_LENGTH = 65_536
 
@@ -32,14 +34,14 @@ class JobScriptFilesUpdateSchema(JobScriptFilesSchema):
     def normalise(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
         """Bring the paths into their normal form, and make sure that the main one is among them."""
         if len(data["files"]) > MAX_FILES:
-            raise fields.invalid(Problem("value_error", f"a job script has at most {MAX_FILES} files"))
+            raise fields.invalid(FieldError("value_error", f"a job script has at most {MAX_FILES} files"))
         try:
             main = confined_path(data["main_file_path"])
             files = {confined_path(path): text for path, text in data["files"].items()}
         except ValueError as error:
-            raise fields.invalid(Problem("value_error", str(error))) from None
+            raise fields.invalid(FieldError("value_error", str(error))) from None
         if main not in files:
-            raise fields.invalid(Problem("value_error", "main_file_path is not a valid key on the dict files"))
+            raise fields.invalid(FieldError("value_error", "main_file_path is not a valid key on the dict files"))
         return {"main_file_path": main, "files": files}
 
 

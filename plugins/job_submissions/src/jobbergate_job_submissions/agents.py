@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
 
-from jobbergate_job_scripts.storage import Texts, read_many_files
+from jobbergate_job_scripts.api import Texts, read_many_files
 from jobbergate_job_submissions.events import REJECTED, REPORTED, UPDATED, tell
 from jobbergate_job_submissions.models import FINISHED, JobSubmission, Status
 from jobbergate_job_submissions.permissions import EDIT, VIEW
@@ -30,9 +30,9 @@ from jobbergate_server import (
     Files,
     NotFound,
     Route,
-    find,
-    now,
+    get_row,
     stream_json,
+    transaction_time,
 )
 
 log = structlog.get_logger()
@@ -143,7 +143,7 @@ async def report(request: web.Request) -> JobSubmission:
         return submission
     refuse_conflict(submission, changes)
     before = submission.status
-    submission.update_from_dict(changes | {"updated_at": now()})
+    submission.update_from_dict(changes | {"updated_at": transaction_time()})
     await submission.save()
     kind = UPDATED if submission.status is before else REPORTED.get(submission.status, UPDATED)
     tell(kind, submission, body["report_message"])
@@ -164,7 +164,7 @@ def own_client_id(request: web.Request, doing: str) -> str:
 
 async def locked(submission_id: int, client_id: str) -> JobSubmission:
     """The submission, which must be one of the client id, locked until the transaction ends."""
-    submission = await find(JobSubmission, submission_id, "job_script", lock=True)
+    submission = await get_row(JobSubmission, submission_id, "job_script", lock=True)
     if submission is None or submission.client_id != client_id:
         raise NotFound(f"JobSubmission with id={submission_id} and client_id={client_id} not found.")
     return submission
@@ -190,7 +190,7 @@ async def reject(request: web.Request, submission: JobSubmission) -> None:
     """Reject a submission that cannot be started, unless another request was faster."""
     message = NO_SCRIPT if submission.job_script_id is None else NO_MAIN_FILE
     async with request.app[DATABASE].transaction():
-        changes = {"status": Status.REJECTED, "report_message": message, "updated_at": now()}
+        changes = {"status": Status.REJECTED, "report_message": message, "updated_at": transaction_time()}
         if await JobSubmission.filter(id=submission.id, status=Status.CREATED).update(**changes):
             submission.update_from_dict(changes)
             tell(REJECTED, submission, message)

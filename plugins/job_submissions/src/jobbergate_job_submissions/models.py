@@ -6,7 +6,7 @@ from typing import Any
 from tortoise import Model, fields
 from tortoise.fields import OnDelete
 
-from jobbergate_job_scripts.models import JobScript
+from jobbergate_job_scripts.api import JobScript
 from jobbergate_server import EMAIL_LENGTH
 
 NAME_LENGTH = 255

@@ -10,7 +10,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from jobbergate_server import Schema, fields
+from jobbergate_server import Schema
+from jobbergate_server.http import fields
 
 
 @dataclass(frozen=True, slots=True)

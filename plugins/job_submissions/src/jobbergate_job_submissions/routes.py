@@ -7,8 +7,7 @@ from aiohttp import web
 from aiohttp_apispec import docs, json_schema, match_info_schema, response_schema
 from tortoise.expressions import Q
 
-from jobbergate_job_scripts.models import JobScript
-from jobbergate_job_scripts.storage import find_main
+from jobbergate_job_scripts.api import JobScript, find_main
 from jobbergate_job_submissions import agents
 from jobbergate_job_submissions.events import CREATED, DELETED, UPDATED, tell
 from jobbergate_job_submissions.models import JobSubmission
@@ -33,12 +32,12 @@ from jobbergate_server import (
     Route,
     Unprocessable,
     delete_row,
-    fields,
-    find,
-    find_own,
-    now,
+    get_own_row,
+    get_row,
     require_email,
+    transaction_time,
 )
+from jobbergate_server.http import fields
 
 PARAMETERS = web.RequestKey("parameters", dict[str, Any])
 
@@ -127,7 +126,7 @@ async def create_job_submission(request: web.Request) -> JobSubmission:
     Execution parameters that are sent win over those that the script sets.
     """
     body = request[BODY]
-    moment = now()
+    moment = transaction_time()
     submission = await JobSubmission.create(
         created_at=moment,
         updated_at=moment,
@@ -162,7 +161,7 @@ async def used_script(request: web.Request) -> JobScript:
         NotFound: There is none.
     """
     job_script_id = request[BODY]["job_script_id"]
-    script = await find(JobScript, job_script_id)
+    script = await get_row(JobScript, job_script_id)
     if script is None:
         raise NotFound(f"Could not find job_scripts instance with id {job_script_id}")
     return script
@@ -174,7 +173,7 @@ async def used_script(request: web.Request) -> JobScript:
 async def get_job_submission(request: web.Request) -> JobSubmission:
     """With all of its execution parameters."""
     job_submission_id = request[PATH]["job_submission_id"]
-    submission = await find(JobSubmission, job_submission_id, "job_script")
+    submission = await get_row(JobSubmission, job_submission_id, "job_script")
     if submission is None:
         raise NotFound(f"JobSubmission with id={job_submission_id} not found.")
     return submission
@@ -187,7 +186,7 @@ async def get_job_submission(request: web.Request) -> JobSubmission:
 async def update_job_submission(request: web.Request) -> JobSubmission:
     """Only its owner may change a job submission."""
     submission = await own_job_submission(request)
-    submission.update_from_dict(request[BODY] | {"updated_at": now()})
+    submission.update_from_dict(request[BODY] | {"updated_at": transaction_time()})
     await submission.save()
     tell(UPDATED, submission)
     return submission
@@ -204,7 +203,9 @@ async def delete_job_submission(request: web.Request) -> None:
 
 async def own_job_submission(request: web.Request) -> JobSubmission:
     """The job submission of the path, locked, which must be the caller's."""
-    return await find_own(request, JobSubmission, "job_submission_id", "job_script", owner="job_submission_owner_email")
+    return await get_own_row(
+        request, JobSubmission, "job_submission_id", "job_script", owner="job_submission_owner_email"
+    )
 
 
 ROUTES = [

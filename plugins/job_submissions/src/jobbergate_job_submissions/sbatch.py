@@ -12,7 +12,7 @@ import marshmallow as ma
 from jobbergate_job_submissions.parameters import PARAMETERS, UNSUPPORTED, ParametersSchema
 
 if TYPE_CHECKING:
-    from jobbergate_server import Problem
+    from jobbergate_server import FieldError
 
 MARKER = re.compile(r"#SBATCH(?:\s+(.*))?$")
 MAX_LINES = 500
@@ -84,7 +84,7 @@ def _is_good(lines: list[_Line]) -> bool:
 
 def _told(error: ma.ValidationError, lines: list[_Line]) -> str:
     """What is wrong with the value of an option, with the last line that sets it."""
-    name, problems = next(iter(cast("dict[str, list[Problem]]", error.messages).items()))
+    name, problems = next(iter(cast("dict[str, list[FieldError]]", error.messages).items()))
     setting = [line.number for line in lines if name in _PARSER.options([line], strict=False)]
     options = "/".join(next(it.options[0].names for it in PARAMETERS if it.name == name))
     return f"line {setting[-1] if setting else lines[-1].number}: argument {options}: {problems[0].msg}"

@@ -21,10 +21,12 @@ def register_settings() -> type[Section]:
 
 @hookimpl
 @asynccontextmanager
-async def lifespan(context: PluginContext, statistics: Statistics) -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
+async def lifespan(
+    context: PluginContext[Prometheus], statistics: Statistics
+) -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
     """Count, and serve what was counted, where a port is configured."""
     settings = context.settings
-    if not isinstance(settings, Prometheus) or settings.port is None:
+    if settings.port is None:
         yield {}
         return
     metrics = Metrics(statistics)
@@ -33,8 +35,7 @@ async def lifespan(context: PluginContext, statistics: Statistics) -> AsyncItera
 
 
 @hookimpl
-def on_request(request: HandledRequest, context: PluginContext) -> None:
+def on_request(request: HandledRequest, context: PluginContext[Prometheus]) -> None:
     """Count the request, where a port is configured."""
-    settings = context.settings
-    if isinstance(settings, Prometheus) and settings.port is not None:
+    if context.settings.port is not None:
         context[METRICS].count(request)

@@ -13,7 +13,6 @@ from jobbergate_server import (
     Models,
     Permission,
     PluginContext,
-    PreparedQuery,
     Route,
     Section,
     hookimpl,
@@ -23,7 +22,6 @@ from jobbergate_webhooks.addresses import ADDRESSES, Addresses
 from jobbergate_webhooks.commands import prune
 from jobbergate_webhooks.courier import COURIER, Courier
 from jobbergate_webhooks.events import EVENTS
-from jobbergate_webhooks.models import Webhook
 from jobbergate_webhooks.permissions import EDIT, VIEW
 from jobbergate_webhooks.settings import Webhooks
 
@@ -66,9 +64,8 @@ def register_commands() -> Sequence[click.Command]:
 
 @hookimpl
 @asynccontextmanager
-async def lifespan(context: PluginContext) -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
-    """The task that sends deliveries."""
-    assert isinstance(context.settings, Webhooks)  # noqa: S101 - the model that is registered above
+async def lifespan(context: PluginContext[Webhooks]) -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
+    """Run the task that sends deliveries."""
     addresses = Addresses(context.settings.allowed_networks)
     courier = Courier(context.settings, addresses)
     try:
@@ -78,25 +75,13 @@ async def lifespan(context: PluginContext) -> AsyncIterator[Mapping[web.AppKey[A
 
 
 @hookimpl
-def register_subscriptions() -> PreparedQuery[Webhook]:
-    """The webhooks that something may be stored for."""
-    return messages.subscriptions
+async def on_event(event: Event, context: PluginContext[Webhooks]) -> None:
+    """Store the deliveries of the event, and send them at once."""
+    if await messages.store(event):
+        context[COURIER].wake()
 
 
 @hookimpl
-async def before_commit(event: Event) -> None:
-    """Store what is to be delivered together with what has happened."""
-    await messages.write_down(event)
-
-
-@hookimpl
-def on_event(event: Event, context: PluginContext) -> None:
-    """Send what was stored for it at once, where this process serves."""
-    if messages.stored_for.get() is event and (courier := context.get(COURIER)) is not None:
-        courier.wake()
-
-
-@hookimpl
-async def check_health(context: PluginContext) -> str:
-    """Whether deliveries are sent."""
+async def check_health(context: PluginContext[Webhooks]) -> str:
+    """Report whether deliveries are sent."""
     return "the task that sends deliveries has ended" if context[COURIER].task.done() else "ok"

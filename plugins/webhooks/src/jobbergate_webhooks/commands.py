@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import click
 
-from jobbergate_server import now
+from jobbergate_server import transaction_time
 from jobbergate_webhooks.models import Delivery
 
 
@@ -14,5 +14,5 @@ from jobbergate_webhooks.models import Delivery
 )
 async def prune(days: int) -> None:
     """Delete deliveries that ended long ago, and say how many."""
-    ended = Delivery.filter(next_attempt_at__isnull=True, updated_at__lt=now() - timedelta(days=days))
+    ended = Delivery.filter(next_attempt_at__isnull=True, updated_at__lt=transaction_time() - timedelta(days=days))
     click.echo(f"Deliveries deleted: {await ended.delete()}")

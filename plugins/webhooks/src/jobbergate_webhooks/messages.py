@@ -4,21 +4,20 @@ import base64
 import hmac
 import json
 import secrets
-from contextvars import ContextVar
+from datetime import datetime
+from hashlib import sha256
 
-from jobbergate_server import Event, PreparedQuery, __version__, now
+from jobbergate_server import Event, PreparedQuery, __version__, transaction, transaction_time
 from jobbergate_webhooks.models import Delivery, Webhook
 
 PREFIX = "whsec_"
 
-subscriptions = PreparedQuery(Webhook, lambda owner: Webhook.filter(owner_email=owner, is_enabled=True))
-# Locked, because a webhook that is deleted now would make the whole request fail.
-enabled_webhooks = PreparedQuery(
+subscribers = PreparedQuery(Webhook, lambda owner: Webhook.filter(owner_email=owner, is_enabled=True))
+# Locked, because a webhook that is deleted meanwhile would violate the foreign key of a delivery.
+locked_subscribers = PreparedQuery(
     Webhook,
     lambda owner: Webhook.filter(owner_email=owner, is_enabled=True).order_by("id").select_for_update(no_key=True),
 )
-stored_for: ContextVar[Event | None] = ContextVar("stored_for", default=None)
-"""The last event that deliveries were stored for."""
 
 
 def new_secret() -> str:
@@ -26,30 +25,38 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-async def write_down(event: Event) -> None:
-    """Store a delivery of ``event`` for each webhook of its owner that wants it."""
-    owner = event.data.get("owner_email")
-    if not owner:
-        return
-    webhooks = [webhook for webhook in await enabled_webhooks(owner) if event.name in webhook.events]
-    if not webhooks:
-        return
-    stored_for.set(event)
-    moment = now()
+async def store(event: Event) -> bool:
+    """Store a delivery of ``event`` for each webhook of its owner that wants it, and return whether there is one.
+
+    An event that was stored before, by a process that died then, is not stored again.
+    """
+    owner, moment = event.data.get("owner_email"), event.created_at
+    if not owner or moment is None or not any(_wants(it, event, moment) for it in await subscribers(owner)):
+        return False
+    message_id = f"msg_{sha256(f'{event.id} {moment.isoformat()}'.encode()).hexdigest()[:32]}"
     timestamp = moment.isoformat().replace("+00:00", "Z")
     payload = json.dumps({"type": event.name, "timestamp": timestamp, "data": event.data}, separators=(",", ":"))
-    await Delivery.bulk_create(
-        Delivery(
-            created_at=moment,
-            updated_at=moment,
-            webhook_id=webhook.id,
-            message_id=f"msg_{secrets.token_hex(16)}",
-            event=event.name,
-            payload=payload,
-            next_attempt_at=moment,
-        )
-        for webhook in webhooks
-    )
+    async with transaction():
+        now = transaction_time()
+        deliveries = [
+            Delivery(
+                created_at=now,
+                updated_at=now,
+                webhook_id=webhook.id,
+                message_id=message_id,
+                event=event.name,
+                payload=payload,
+                next_attempt_at=now,
+            )
+            for webhook in await locked_subscribers(owner)
+            if _wants(webhook, event, moment)
+        ]
+        await Delivery.bulk_create(deliveries, ignore_conflicts=True)
+    return True
+
+
+def _wants(webhook: Webhook, event: Event, moment: datetime) -> bool:
+    return event.name in webhook.events and webhook.created_at <= moment
 
 
 def headers(delivery: Delivery, timestamp: int) -> dict[str, str]:

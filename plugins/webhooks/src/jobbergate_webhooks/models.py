@@ -60,3 +60,4 @@ class Delivery(Model):
         """Tortoise's options."""
 
         table = "webhook_deliveries"
+        unique_together = (("webhook", "message_id"),)

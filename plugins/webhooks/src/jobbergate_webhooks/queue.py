@@ -4,7 +4,7 @@ import random
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
-from jobbergate_server import now, transaction
+from jobbergate_server import transaction, transaction_time
 from jobbergate_webhooks.events import UPDATED, tell
 from jobbergate_webhooks.models import Delivery, Status, Webhook
 
@@ -31,9 +31,9 @@ async def claim(seconds: float, busy: Collection[int] = ()) -> Delivery | None:
             return None
         if delivery.webhook.is_enabled:
             delivery.attempts += 1
-            delivery.next_attempt_at = now() + timedelta(seconds=seconds)
+            delivery.next_attempt_at = transaction_time() + timedelta(seconds=seconds)
         else:
-            delivery.status, delivery.next_attempt_at, delivery.updated_at = Status.FAILED, None, now()
+            delivery.status, delivery.next_attempt_at, delivery.updated_at = Status.FAILED, None, transaction_time()
             delivery.error = "the webhook is disabled"
         await delivery.save(update_fields=["attempts", "next_attempt_at", "status", "error", "updated_at"])
     return delivery
@@ -51,20 +51,20 @@ async def settle(
             await _disable(delivery.webhook_id)
         elif delivery.attempts <= len(retry_after):
             wait = retry_after[delivery.attempts - 1] * random.uniform(1, 1 + JITTER)  # noqa: S311 - guards nothing
-            status, next_attempt_at = Status.PENDING, now() + timedelta(seconds=wait)
+            status, next_attempt_at = Status.PENDING, transaction_time() + timedelta(seconds=wait)
         # Whoever took so long that another one has claimed it has no say any more.
         await Delivery.filter(id=delivery.id, attempts=delivery.attempts).update(
             status=status,
             next_attempt_at=next_attempt_at,
             response_status=response_status,
             error=error,
-            updated_at=now(),
+            updated_at=transaction_time(),
         )
 
 
 async def _disable(webhook_id: int) -> None:
     webhook = await Webhook.select_for_update(no_key=True).get_or_none(id=webhook_id, is_enabled=True)
     if webhook is not None:
-        webhook.is_enabled, webhook.updated_at = False, now()
+        webhook.is_enabled, webhook.updated_at = False, transaction_time()
         await webhook.save(update_fields=["is_enabled", "updated_at"])
         tell(UPDATED, webhook)

@@ -12,15 +12,15 @@ from jobbergate_server import (
     EVENTS,
     IDENTITY,
     PATH,
+    FieldError,
     InvalidRequest,
     ListQuery,
-    Problem,
     Route,
-    fields,
-    find_own,
-    now,
+    get_own_row,
     require_email,
+    transaction_time,
 )
+from jobbergate_server.http import fields
 from jobbergate_webhooks.addresses import ADDRESSES
 from jobbergate_webhooks.events import CREATED, DELETED, UPDATED, tell
 from jobbergate_webhooks.messages import new_secret
@@ -64,7 +64,7 @@ async def create_webhook(request: web.Request) -> Webhook:
 
     Deliveries are signed as Standard Webhooks has it, with the secret, which is in this answer and in no other.
     """
-    owner, moment = require_email(request), now()
+    owner, moment = require_email(request), transaction_time()
     webhook = await Webhook.create(
         **changes(request), owner_email=owner, secret=new_secret(), created_at=moment, updated_at=moment
     )
@@ -87,7 +87,7 @@ async def get_webhook(request: web.Request) -> Webhook:
 async def update_webhook(request: web.Request) -> Webhook:
     """What is to be delivered still goes to the new URL; a webhook that is disabled gets nothing."""
     webhook = await own_webhook(request, lock=True)
-    webhook.update_from_dict(changes(request) | {"updated_at": now()})
+    webhook.update_from_dict(changes(request) | {"updated_at": transaction_time()})
     await webhook.save()
     tell(UPDATED, webhook)
     return webhook
@@ -109,7 +109,7 @@ async def prepare_deliveries(request: web.Request) -> None:
 
 async def own_webhook(request: web.Request, *, lock: bool = False) -> Webhook:
     """The webhook of the path, which must be the caller's."""
-    return await find_own(request, Webhook, "webhook_id", owner="owner_email", lock=lock)
+    return await get_own_row(request, Webhook, "webhook_id", owner="owner_email", lock=lock)
 
 
 def changes(request: web.Request) -> dict[str, Any]:
@@ -127,9 +127,9 @@ def changes(request: web.Request) -> dict[str, Any]:
 def problems(request: web.Request, body: dict[str, Any]) -> Iterator[dict[str, object]]:
     """What this server has against the URL and the events."""
     if "url" in body and (refusal := request.app[ADDRESSES].refusal(body["url"])):
-        yield Problem("value_error", refusal).entry(["body", "url"])
+        yield FieldError("value_error", refusal).entry(["body", "url"])
     if body.get("events") == []:
-        problem = Problem("value_error.list.min_items", "ensure this value has at least 1 items", {"limit_value": 1})
+        problem = FieldError("value_error.list.min_items", "ensure this value has at least 1 items", {"limit_value": 1})
         yield problem.entry(["body", "events"])
     registered = request.app[EVENTS]
     known = fields.Choice(sorted(registered))

@@ -5,7 +5,8 @@ from aiohttp_apispec import docs, json_schema, response_schema
 from tortoise import Model
 from tortoise import fields as columns
 
-from jobbergate_server import BODY, ListQuery, Models, Permission, Route, Schema, fields, hookimpl
+from jobbergate_server import BODY, ListQuery, Models, Permission, Route, Schema, hookimpl
+from jobbergate_server.http import fields
 
 VIEW = Permission("jobbergate:licences:view", "See the licences.")
 EDIT = Permission("jobbergate:licences:edit", "Add licences.")

@@ -1,0 +1,58 @@
+"""Authentication: the identity of a request, and whether it may use the matched route."""
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from jobbergate_server.auth.identity import Identity, InvalidToken
+from jobbergate_server.auth.permissions import PUBLIC, Access, Permission, require_permission
+from jobbergate_server.auth.tokens import TokenVerifier
+from jobbergate_server.errors import BadRequest, Unauthorized
+
+IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
+"""The identity of the caller; a request to a public route has none."""
+PERMISSIONS: web.AppKey[dict[web.AbstractRoute, Permission | Access]] = web.AppKey("permissions", dict)
+"""What each mounted route requires. A route that is not listed serves no resource: an error, or the login of `dev`."""
+
+REPEATED = "The header Authorization must be sent once."
+
+log = structlog.get_logger()
+
+
+def authentication_middleware(verifier: TokenVerifier) -> Middleware:
+    """Return the middleware that verifies the token of a request before anything of its body is read."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        required = request.app[PERMISSIONS].get(request.match_info.route, PUBLIC)
+        if required is not PUBLIC:
+            identity = await _authenticate(request, verifier)
+            request[IDENTITY] = identity
+            require_permission(identity, required)
+        return await handler(request)
+
+    return middleware
+
+
+async def _authenticate(request: web.Request, verifier: TokenVerifier) -> Identity:
+    try:
+        return await verifier.verify(_bearer_token(request))
+    except InvalidToken as error:
+        log.info("token rejected", reason=str(error))
+        raise Unauthorized from None
+
+
+def _bearer_token(request: web.Request) -> str:
+    """Return the token of the `Authorization` header (RFC 6750, section 2.1).
+
+    Raises:
+        BadRequest: The request has more than one such header (section 3.1).
+        Unauthorized: It has none, or one of another scheme.
+    """
+    sent = request.headers.getall("Authorization", [])
+    if len(sent) > 1:
+        raise BadRequest(REPEATED)
+    scheme, _, token = "".join(sent).partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorized
+    return token

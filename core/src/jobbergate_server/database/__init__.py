@@ -1,0 +1,1 @@
+"""Rows, transactions and events, on SQLite and PostgreSQL."""

@@ -1,0 +1,149 @@
+"""The event log: the table `events`, written in the transaction of each event and read in the order of commits.
+
+A sequence gives out ids before their transactions commit, so a reader that goes by ids alone skips rows. On PostgreSQL
+each row therefore has the id of its transaction, and a reader takes the rows of transactions that are older than every
+running one (PostgreSQL manual, section 9.27.9, `pg_snapshot_xmin`). SQLite has one writer at a time: ids are in order.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+
+from jobbergate_server.database.models import EventCursor, EventRecord
+from jobbergate_server.events import Event, Origin
+
+COLUMNS = (
+    "created_at",
+    "type",
+    "slug",
+    "subject_id",
+    "owner_email",
+    "client_id",
+    "actor_subject",
+    "actor_email",
+    "actor_client_id",
+    "request_id",
+    "data",
+)
+"""The columns that a writer fills, in the order of its parameters."""
+SUBJECT_ID, DATA = COLUMNS.index("subject_id"), COLUMNS.index("data")
+INTO = f"INSERT INTO events (transaction_id, {', '.join(COLUMNS)})"
+TRANSACTION_ID = "pg_current_xact_id()::text::bigint"
+SETTLED = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+"""The first transaction that may still be running."""
+LAST_ID = 2**63 - 1
+PURGED_AT_ONCE = 10_000
+"""Rows that one statement of `purge_events` deletes."""
+
+Fetch = Callable[[str, Sequence[object]], Awaitable[Sequence[Any]]]
+"""Executes a query, with the values of its parameters, and returns the rows as the driver has them."""
+
+
+class Position(NamedTuple):
+    """The place of a reader in the log, after the event with this id of this transaction."""
+
+    transaction_id: int
+    id: int
+
+
+class Entry(NamedTuple):
+    """An event of the log, with its place."""
+
+    event: Event
+    position: Position
+
+
+def values(event: Event, origin: Origin, moment: datetime, slug: str | None) -> list[Any]:
+    """Return the row of ``event`` as the values of `COLUMNS`."""
+    subject_id, owner, client_id = (event.data.get(name) for name in ("id", "owner_email", "client_id"))
+    row: Mapping[str, object] = {
+        "created_at": moment,
+        "type": event.name,
+        "slug": slug,
+        "subject_id": None if subject_id is None else str(subject_id),
+        "owner_email": owner,
+        "client_id": client_id,
+        "actor_subject": origin.subject,
+        "actor_email": origin.email,
+        "actor_client_id": origin.client_id,
+        "request_id": origin.request_id,
+        "data": dict(event.data),
+    }
+    fields = EventRecord._meta.fields_map  # noqa: SLF001 - Tortoise's way to the columns of a model
+    return [fields[name].to_db_value(row[name], EventRecord) for name in COLUMNS]
+
+
+def insertion(first: int, new_id: str | None = None) -> str:
+    """Return PostgreSQL's statement that inserts one row, whose parameters are numbered from ``first``.
+
+    ``new_id`` is the quoted key of the row `new` when that row is the subject, so that its id is not known before.
+    """
+    places = [f"${first + n}" for n in range(len(COLUMNS))]
+    if new_id:
+        places[SUBJECT_ID] = f"coalesce({places[SUBJECT_ID]}, new.{new_id}::text)"
+        places[DATA] += f"::jsonb || jsonb_build_object('id', new.{new_id})"
+    source = " FROM new" if new_id else ""
+    return f"{INTO} SELECT {TRANSACTION_ID}, {', '.join(places)}{source}"
+
+
+async def append(client: BaseDBAsyncClient, rows: list[list[Any]]) -> None:
+    """Insert ``rows``, as `values` returns them, in the transaction of ``client``."""
+    is_sqlite = client.capabilities.dialect == "sqlite"
+    sql = f"{INTO} VALUES (0{', ?' * len(COLUMNS)})" if is_sqlite else insertion(1)
+    await client.execute_many(sql, rows)
+
+
+async def read(fetch: Fetch, after: Position, limit: int, *, is_sqlite: bool) -> list[Entry]:
+    """Return at most ``limit`` events that follow ``after``, none of which a later commit can precede."""
+    settled = "" if is_sqlite else f"AND transaction_id < {SETTLED} "
+    places = ("?", "?", "?") if is_sqlite else ("$1", "$2", "$3")
+    rows = await fetch(
+        f"SELECT id, transaction_id, {', '.join(COLUMNS)} FROM events "  # noqa: S608 - of constants
+        f"WHERE (transaction_id, id) > ({places[0]}, {places[1]}) {settled}"
+        f"ORDER BY transaction_id, id LIMIT {places[2]}",
+        (*after, limit),
+    )
+    return [Entry(_event(row), Position(row["transaction_id"], row["id"])) for row in rows]
+
+
+async def end(fetch: Fetch, *, is_sqlite: bool) -> Position:
+    """Return the position after which all events follow that are not committed yet."""
+    if is_sqlite:
+        return Position(0, (await fetch("SELECT coalesce(max(id), 0) FROM events", ()))[0][0])
+    return Position((await fetch(f"SELECT {SETTLED} - 1", ()))[0][0], LAST_ID)  # noqa: S608 - of constants
+
+
+async def cursor(slug: str) -> Position:
+    """Return how far the plugin ``slug`` has read; the plugin must have started once."""
+    row = await EventCursor.get(slug=slug)
+    return Position(row.transaction_id, row.event_id)
+
+
+async def save_cursor(slug: str, position: Position) -> None:
+    """Keep how far the plugin ``slug`` has read."""
+    await EventCursor.filter(slug=slug).update(transaction_id=position.transaction_id, event_id=position.id)
+
+
+async def create_cursors(slugs: Iterable[str], position: Position) -> None:
+    """Let the plugins among ``slugs`` that start for the first time read from ``position``."""
+    cursors = [EventCursor(slug=it, transaction_id=position.transaction_id, event_id=position.id) for it in slugs]
+    await EventCursor.bulk_create(cursors, ignore_conflicts=True)
+
+
+async def purge_events(before: datetime) -> int:
+    """Delete the events that are older than ``before``, also unread ones, and return their number."""
+    deleted = 0
+    while True:
+        ids = await EventRecord.filter(created_at__lt=before).order_by("id").limit(PURGED_AT_ONCE).values_list("id")
+        deleted += await EventRecord.filter(created_at__lt=before, id__lte=ids[-1][0]).delete() if ids else 0
+        if len(ids) < PURGED_AT_ONCE:
+            return deleted
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    moment = EventRecord._meta.fields_map["created_at"].to_python_value(row["created_at"])  # noqa: SLF001 - as above
+    origin = Origin(row["actor_subject"], row["actor_email"], row["actor_client_id"], row["request_id"])
+    return Event(row["type"], json.loads(row["data"]), row["id"], moment, origin)

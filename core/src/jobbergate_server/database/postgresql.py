@@ -1,0 +1,330 @@
+"""Tortoise's PostgreSQL backend: a pool whose connections go from hand to hand, and transactions that begin late."""
+
+import asyncio
+from asyncio import CancelledError, Future, get_running_loop
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import asyncpg
+from asyncpg import Connection, Pool, Record, create_pool
+from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
+from tortoise.backends.base.client import (
+    BaseDBAsyncClient,
+    ConnectionWrapper,
+    NestedTransactionContext,
+    PoolConnectionWrapper,
+    TransactionalDBClient,
+    TransactionContextPooled,
+)
+from tortoise.connection import get_connections
+
+from jobbergate_server.database.write_counter import WriteCounter
+from jobbergate_server.errors import ApiError, SerializationFailure, Unavailable
+
+AWAY = "The database cannot be reached at the moment."
+BUSY = "All connections to the database are in use."
+SLOW = "The database takes too long."
+WAIT_SECONDS = 4.0
+"""How long somebody waits for a connection that others have, or for PostgreSQL to take a new one."""
+CLOSE_SECONDS = 1.0
+"""How long PostgreSQL may take to say goodbye."""
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.AdminShutdownError,
+    asyncpg.exceptions.CrashShutdownError,
+    asyncpg.exceptions.CannotConnectNowError,
+)
+"""What statements fail with while PostgreSQL goes away; the connection itself may be closed a moment later."""
+OVERTAKEN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""What a statement fails with when it cannot be brought into line with what others do at the same time."""
+
+
+class Client(WriteCounter, AsyncpgDBClient):
+    """A pool of connections to one PostgreSQL database.
+
+    A connection goes back as it is: what asyncpg would send to reset it costs as much as a query, and there is nothing
+    to be reset, because transactions end by themselves and settings are set for a transaction alone (`SET LOCAL`).
+    """
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
+        super().__init__(**options)
+        self._taken: dict[Connection, float] = {}
+        """When each connection that is in use was taken."""
+        self._overdue: set[Connection] = set()
+        self.idle_seconds: float | None = None
+        """How long PostgreSQL keeps a transaction of which it hears nothing more, as when a machine is cut off."""
+        self._free = self.pool_maxsize
+        self._waiting: deque[Future[Connection | None]] = deque()
+
+    async def create_pool(self, **options: Any) -> Pool:  # noqa: ANN401 - asyncpg's options
+        """Open the pool."""
+        return await create_pool(None, init=self._prepare, reset=_keep, timeout=WAIT_SECONDS, **options)
+
+    async def _close(self) -> None:
+        if self._pool:
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._pool.close()
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    async def _prepare(self, connection: Connection) -> None:
+        if self.idle_seconds is not None:
+            await connection.execute(f"SET idle_in_transaction_session_timeout = {int(self.idle_seconds * 1000)}")
+
+    def connections(self) -> tuple[int, int]:
+        """The connections of the pool, and the idle ones among them."""
+        return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
+
+    async def limit(self, seconds: float) -> None:
+        """End connections, again and again, that somebody has had for longer than so many ``seconds``.
+
+        What they wait for fails then. To look at all of them now and then takes less than a timer for each.
+        """
+        loop = get_running_loop()
+        while True:
+            await asyncio.sleep(seconds / 10)
+            latest = loop.time() - seconds
+            for connection in [it for it, taken in self._taken.items() if taken < latest and not _is_gone(it)]:
+                self._overdue.add(connection)
+                connection.terminate()
+
+    def excuse(self, connection: Connection, error: BaseException | None) -> Unavailable | None:
+        """What a client is told of an error that is neither its own nor this server's; None when it is told already."""
+        if isinstance(error, OVERTAKEN):
+            return SerializationFailure()
+        if not isinstance(error, Exception) or isinstance(error, ApiError):
+            return None
+        if isinstance(error, LOST) or _is_gone(connection):
+            return Unavailable(SLOW if connection in self._overdue else AWAY)
+        return None
+
+    def acquire_connection(self) -> "Turn":
+        """A connection for one statement."""
+        return Turn(self, self._pool_init_lock)
+
+    async def take(self) -> Connection:
+        """A connection, when those have had theirs who have asked before.
+
+        asyncpg's own queue lets whoever comes overtake those who wait, some of them again and again.
+
+        Raises:
+            Unavailable: PostgreSQL does not answer, or all connections were in use for too long.
+        """
+        connection = await self._turn() or await self._acquire()
+        self._taken[connection] = get_running_loop().time()
+        return connection
+
+    async def _acquire(self) -> Connection:
+        try:
+            if self._pool is None:
+                await PoolConnectionWrapper(self, self._pool_init_lock).ensure_connection()
+            return await cast("Pool", self._pool).acquire()
+        except BaseException as error:
+            self._pass(None)
+            if isinstance(error, Exception):
+                raise Unavailable(AWAY) from error
+            raise
+
+    async def give(self, connection: Connection, *, is_sound: bool) -> None:
+        """Pass a connection on to who has waited longest, or back to the pool, which looks after those not sound."""
+        self._taken.pop(connection, None)
+        self._overdue.discard(connection)
+        if is_sound and self._waiting and not _is_gone(connection) and self._pass(connection):
+            return
+        try:
+            if self._pool:
+                with suppress(TimeoutError):  # then the pool has ended the connection
+                    await self._pool.release(connection, timeout=WAIT_SECONDS)
+        finally:
+            self._pass(None)
+
+    async def _turn(self) -> Connection | None:
+        """Wait for a connection; None when there is a free one in the pool."""
+        if self._free:
+            self._free -= 1
+            return None
+        loop = get_running_loop()
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        deadline = loop.call_later(WAIT_SECONDS, _give_up, turn)
+        try:
+            return cast("Connection | None", await turn)
+        except CancelledError:
+            if not turn.cancelled():
+                connection = turn.result()
+                if connection is None:
+                    self._pass(None)
+                else:
+                    await self.give(connection, is_sound=True)
+            raise
+        finally:
+            deadline.cancel()
+
+    def _pass(self, connection: Connection | None) -> bool:
+        """Give the turn to who has waited longest; False when nobody waits any more."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(connection)
+                return True
+        if connection is None:
+            self._free += 1
+        return False
+
+    def _in_transaction(self) -> TransactionContextPooled:
+        return TransactionContext(Transaction(self), self._pool_init_lock)
+
+
+class Turn(PoolConnectionWrapper[Connection]):
+    """The time for which somebody has a connection of the pool."""
+
+    client: Client
+
+    async def __aenter__(self) -> Connection:
+        self.connection = await self.client.take()
+        return self.connection
+
+    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
+        assert self.connection is not None  # noqa: S101 - it was entered
+        reason = self.client.excuse(self.connection, error)
+        await self.client.give(self.connection, is_sound=error is None)
+        if reason:
+            raise reason from error
+
+
+class Transaction(TransactionWrapper):
+    """A transaction that takes a connection and begins with its first statement."""
+
+    _parent: Client
+
+    @property
+    def pool(self) -> Client:
+        """Where its connection comes from."""
+        return self._parent
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that it has taken."""
+        return self._connection
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has had a statement."""
+        return self.transaction is not None
+
+    def acquire_connection(self) -> ConnectionWrapper[Connection]:
+        """The transaction's connection, for one statement at a time."""
+        return Step(self._lock, self)
+
+    async def begin(self) -> None:
+        """Take a connection and begin."""
+        self._connection = await self.pool.take()
+        try:
+            await super().begin()
+        except BaseException as error:
+            self.transaction = None
+            reason = self.pool.excuse(self._connection, error)
+            await self.pool.give(self._connection, is_sound=False)
+            if reason:
+                raise reason from error
+            raise
+
+    def _in_transaction(self) -> NestedTransactionContext:
+        return Savepoint(self)
+
+
+class Step(ConnectionWrapper[Connection]):
+    """The time for which a statement has the connection of its transaction."""
+
+    client: Transaction
+
+    async def __aenter__(self) -> Connection:
+        await self._lock.acquire()
+        try:
+            if not self.client.has_begun:
+                await self.client.begin()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self.client.connection
+
+
+class Savepoint(NestedTransactionContext):
+    """A part of a transaction that can be rolled back by itself."""
+
+    def __init__(self, outer: Transaction) -> None:
+        super().__init__(outer)
+        self._outer = outer
+
+    async def __aenter__(self) -> TransactionalDBClient:
+        async with self._outer.acquire_connection():
+            self.client = TransactionWrapper(self._outer)
+            return await super().__aenter__()
+
+
+class TransactionContext(TransactionContextPooled):
+    """The time of a transaction, which leaves nothing behind when it cannot begin."""
+
+    client: Transaction
+
+    async def __aenter__(self) -> TransactionalDBClient:
+        self.token = get_connections().set(self.connection_name, self.client)
+        return self.client
+
+    async def __aexit__(self, _: object, error: BaseException | None, *rest: object) -> None:
+        transaction, pool = self.client, self.client.pool
+        get_connections().reset(self.token)
+        if not transaction.has_begun:
+            return
+        is_sound = False
+        try:
+            if error is None:
+                await transaction.commit()
+                is_sound = True
+            elif not _is_gone(transaction.connection):
+                # What is lost is rolled back already. What counts is why, above all where that is a cancellation.
+                with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await transaction.rollback()
+        except Exception as failure:
+            if reason := pool.excuse(transaction.connection, failure):
+                raise reason from failure
+            raise
+        else:
+            if reason := pool.excuse(transaction.connection, error):
+                raise reason from error
+        finally:
+            pool.writes += 1
+            await pool.give(transaction.connection, is_sound=is_sound)
+
+
+async def fetch_planned(client: BaseDBAsyncClient, sql: str, values: Sequence[object]) -> list[Record]:
+    """The rows of a query for which PostgreSQL makes a plan of its own.
+
+    It would otherwise go on with a plan for all values, or with one that is older than an index.
+    """
+    async with client.acquire_connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+        return list(await connection.fetch(sql, *values))
+
+
+def _give_up(turn: Future[Connection | None]) -> None:
+    if not turn.done():
+        turn.set_exception(Unavailable(BUSY))
+
+
+def _is_gone(connection: Connection) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # the pool has taken it back already, as it does when one is lost
+        return True
+
+
+async def _keep(_: Connection) -> None:
+    """Leave a connection that goes back as it is."""
+
+
+client_class = Client

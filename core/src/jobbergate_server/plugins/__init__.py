@@ -1,0 +1,1 @@
+"""Find, order and call plugins, and collect what they contribute."""

@@ -1,0 +1,191 @@
+"""Dispatch of committed events to the plugins that react to them, by the leader of the site.
+
+Each plugin has a cursor, which moves behind an event once the plugin has reacted to it. A process that is killed in
+between leaves the event to the next leader, so that a plugin gets every event at least once.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from jobbergate_server.database import event_log
+from jobbergate_server.database.connection import Database
+from jobbergate_server.database.event_log import Entry, Fetch
+from jobbergate_server.database.leader import leading
+from jobbergate_server.errors import Unavailable
+from jobbergate_server.events import Event
+from jobbergate_server.plugins.contribution import Contribution
+from jobbergate_server.plugins.registry import Plugins
+
+BATCH = 100
+"""How many events one query reads."""
+CONCURRENT = 10
+"""How many reactions of one plugin may wait for something at the same time."""
+POLL_SECONDS = 0.5
+"""How often the leader looks for events that other processes committed."""
+RETRY_SECONDS = 1.0
+"""The pause after a failure of the database, or of something that a plugin needs."""
+PURGE_SECONDS = 3600.0
+"""How often old events are deleted."""
+
+log = structlog.get_logger()
+
+
+def before_commit(plugins: Plugins, contributions: Iterable[Contribution]) -> Callable[[Event], Awaitable[None]] | None:
+    """Return what asks the plugins to agree to an event, or None where no plugin implements `before_commit`."""
+    asked = [it for it in contributions if plugins.implements(it.plugin, "before_commit")]
+
+    async def ask(event: Event) -> None:
+        for it in asked:
+            if it.is_active:
+                await plugins.run(it.plugin, "before_commit", event=event, context=it.context)
+
+    return ask if asked else None
+
+
+class _Reader:
+    """A plugin that reacts to events."""
+
+    def __init__(self, contribution: Contribution) -> None:
+        self.contribution = contribution
+        self.slug = contribution.plugin.slug
+        self.wake = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+
+class Dispatcher:
+    """Dispatches the events of ``database`` while this process leads, and deletes those older than ``keep``.
+
+    A reaction has the database, and the id of the request that caused the event in its log lines.
+    """
+
+    def __init__(
+        self,
+        plugins: Plugins,
+        contributions: Iterable[Contribution],
+        database: Database,
+        *,
+        keep: timedelta,
+        close_seconds: float,
+    ) -> None:
+        self._plugins = plugins
+        self._database = database
+        self._keep = keep
+        self._close_seconds = close_seconds
+        self._readers = [_Reader(it) for it in contributions if plugins.implements(it.plugin, "on_event")]
+        self._is_closing = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Dispatch until the end, when reactions have ``close_seconds`` to finish.
+
+        A plugin that starts for the first time gets the events that follow.
+        """
+        with self._database.bound():
+            position = await event_log.end(self._database.fetch, is_sqlite=self._database.is_sqlite)
+            await event_log.create_cursors([it.slug for it in self._readers], position)
+            task = asyncio.create_task(self._run())
+        self._database.committed = self._wake
+        try:
+            yield
+        finally:
+            self._is_closing = True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._close_seconds):
+                    for reader in self._readers:
+                        await reader.idle.wait()
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _wake(self) -> None:
+        for reader in self._readers:
+            reader.wake.set()
+
+    async def _run(self) -> None:
+        while not self._is_closing:
+            try:
+                async with leading(self._database) as fetch, asyncio.TaskGroup() as group:
+                    group.create_task(self._purge())
+                    for reader in self._readers:
+                        group.create_task(self._follow(reader, fetch))
+            except Exception as error:  # noqa: BLE001 - whatever the database raises, the next attempt may succeed
+                cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+                log.warning("event dispatch interrupted", reason=type(cause).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self, reader: _Reader, fetch: Fetch) -> None:
+        """Pass the plugin all events behind its cursor, and those that follow."""
+        position = await event_log.cursor(reader.slug)
+        while True:
+            reader.wake.clear()
+            batch = entries = await event_log.read(fetch, position, BATCH, is_sqlite=self._database.is_sqlite)
+            while entries and not self._is_closing:
+                reader.idle.clear()
+                try:
+                    handled = await self._react(reader, entries)
+                    position, entries = entries[handled - 1].position, entries[handled:]
+                    await event_log.save_cursor(reader.slug, position)
+                finally:
+                    reader.idle.set()
+            if len(batch) == BATCH:
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await reader.wake.wait()
+
+    async def _react(self, reader: _Reader, entries: Sequence[Entry]) -> int:
+        """Let the plugin react to the first of ``entries``, and return to how many."""
+        waiting: list[Awaitable[None]] = []
+        count = 0
+        for count, entry in enumerate(entries, 1):  # noqa: B007 - it is returned
+            if (reaction := self._start(reader, entry.event)) is not None:
+                waiting.append(self._finish(reader, entry.event, reaction))
+            if len(waiting) == CONCURRENT:
+                break
+        await asyncio.gather(*waiting)
+        return count
+
+    def _start(self, reader: _Reader, event: Event) -> Awaitable[None] | None:
+        contribution = reader.contribution
+        if not contribution.is_active:
+            return None
+        with structlog.contextvars.bound_contextvars(request_id=event.origin.request_id):
+            try:
+                reaction: Awaitable[None] | None = self._plugins.run(
+                    contribution.plugin, "on_event", event=event, context=contribution.context
+                )
+            except Exception:
+                log.exception("event not handled", plugin=reader.slug, event_name=event.name, event_id=event.id)
+                return None
+            return reaction
+
+    async def _finish(self, reader: _Reader, event: Event, reaction: Awaitable[None]) -> None:
+        """Wait for a reaction, and start it again for as long as something that it needs is unavailable."""
+        with structlog.contextvars.bound_contextvars(request_id=event.origin.request_id):
+            while True:
+                try:
+                    return await reaction
+                except Unavailable as error:
+                    log.warning("event handled later", plugin=reader.slug, event_name=event.name, reason=error.detail)
+                except asyncio.CancelledError:
+                    log.warning("event interrupted", plugin=reader.slug, event_name=event.name, event_id=event.id)
+                    raise
+                except Exception:
+                    log.exception("event not handled", plugin=reader.slug, event_name=event.name, event_id=event.id)
+                    return None
+                await asyncio.sleep(RETRY_SECONDS)
+                if (again := self._start(reader, event)) is None:
+                    return None
+                reaction = again
+
+    async def _purge(self) -> None:
+        """Delete old events, again and again."""
+        while True:
+            deleted = await event_log.purge_events(datetime.now(UTC) - self._keep)
+            if deleted:
+                log.info("old events deleted", events=deleted)
+            await asyncio.sleep(PURGE_SECONDS)

@@ -1,0 +1,223 @@
+"""Plugins: in which order they come, how their hooks are called, and what becomes of those that fail."""
+
+import difflib
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+import structlog
+from aiohttp import web
+
+from jobbergate_server import settings
+from jobbergate_server.errors import StartError
+from jobbergate_server.plugins import hookspecs
+from jobbergate_server.plugins.deadline import Hang, call_within, locate, wait_within
+from jobbergate_server.plugins.plugin import Plugin, State
+
+HOOKS = tuple(name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec"))
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger()
+
+
+class WrongHook(Exception):
+    """A function is marked as a hook, and is none that is called; ``place`` is where it stands."""
+
+    def __init__(self, message: str, function: Callable[..., object]) -> None:
+        super().__init__(message)
+        self.place = _place(function)
+
+
+def _anything(result: Any) -> Any:  # noqa: ANN401 - each hook has its own result
+    return result
+
+
+class Plugins:
+    """The installed plugins in their order, those required by others first."""
+
+    def __init__(self, installed: Iterable[Plugin], config: settings.Plugins) -> None:
+        """Import and register those of ``installed`` that ``config`` does not disable.
+
+        Of two with one slug the first takes part, and ``duplicates`` has both, so that the start can be refused.
+
+        Raises:
+            StartError: A plugin that is not optional failed, or plugins require each other in a circle.
+        """
+        by_label: dict[str, Plugin] = {}
+        self.duplicates: list[tuple[Plugin, Plugin]] = []
+        for plugin in installed:
+            if plugin.slug in config.disabled:
+                plugin.state, plugin.reason = State.DISABLED, "disabled in the settings"
+            first = by_label.setdefault(plugin.label, plugin)
+            if first is not plugin and State.DISABLED not in {plugin.state, first.state}:
+                self.duplicates.append((first, plugin))
+        self.installed = _ordered(by_label.values())
+        self._optional = frozenset(config.optional)
+        self._seconds = config.start_timeout
+        self._failures: list[str] = []
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._implementations: dict[tuple[str, str], pluggy.HookImpl | None] = {}
+        for slug in sorted({*config.disabled, *config.optional} - {plugin.slug for plugin in self.installed}):
+            self._failures.append(f"plugins.disabled, plugins.optional: no plugin {slug!r} is installed")
+        for plugin in self.active:
+            if plugin.unmet:
+                self.fail(plugin, "; ".join(plugin.unmet))
+            else:
+                self.attempt(plugin, "import", lambda plugin=plugin: self._register(plugin))  # type: ignore[misc]  # it is called at once
+        self.refuse_failures()
+
+    @property
+    def active(self) -> list[Plugin]:
+        """The plugins that take part."""
+        return [plugin for plugin in self.installed if plugin.state is State.ACTIVE]
+
+    @property
+    def left_out(self) -> list[Plugin]:
+        """The plugins that should take part, and do not because they have failed."""
+        return [plugin for plugin in self.installed if plugin.state is State.FAILED]
+
+    def is_optional(self, plugin: Plugin) -> bool:
+        """Whether the server does without the plugin when it fails."""
+        return plugin.slug in self._optional
+
+    def implements(self, plugin: Plugin, hook: str) -> bool:
+        """Whether the plugin has an implementation of ``hook``."""
+        return self._implementation(plugin, hook) is not None
+
+    def call(
+        self, plugin: Plugin, hook: str, accept: Callable[[Any], Result] = _anything, **arguments: object
+    ) -> Result | None:
+        """What ``accept`` makes of what the plugin's implementation of ``hook`` returns.
+
+        It is None when the plugin has none, or when one of the two fails; failures are kept for `refuse_failures`.
+        """
+        if not self.implements(plugin, hook):
+            return None
+
+        def called() -> Result | None:
+            result = self.run(plugin, hook, **arguments)
+            return None if result is None else accept(result)
+
+        return self.attempt(plugin, hook, called)
+
+    def run(self, plugin: Plugin, hook: str, **arguments: object) -> Any:  # noqa: ANN401 - each hook has its own result
+        """What the plugin's implementation of ``hook`` returns; None when it has none.
+
+        Raises:
+            Exception: Whatever the plugin raises.
+        """
+        found = self._implementation(plugin, hook)
+        # As pluggy calls it, which would look for the implementations of all others as well.
+        return found.function(*(arguments[name] for name in found.argnames)) if found else None
+
+    def _implementation(self, plugin: Plugin, hook: str) -> pluggy.HookImpl | None:
+        key = plugin.slug, hook
+        if key not in self._implementations:
+            found: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
+            self._implementations[key] = next((it for it in found if it.plugin_name == plugin.slug), None)
+        return self._implementations[key]
+
+    def attempt(self, plugin: Plugin, doing: str, action: Callable[[], Result]) -> Result | None:
+        """What ``action`` returns; None when it fails or hangs, which is kept for `refuse_failures`."""
+        try:
+            return call_within(self._seconds, action)
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, and is named for it
+            self.fail(plugin, self._told(plugin, doing, error))
+            return None
+
+    async def wait(self, plugin: Plugin, hook: str, answer: Awaitable[Result]) -> Result | None:
+        """What ``answer``, of the plugin's ``hook``, returns; None when it fails or hangs, as in `attempt`."""
+
+        def tell(hang: Hang) -> None:
+            log.error("event loop blocked at start", plugin=plugin.slug, reason=self._told(plugin, hook, hang))
+
+        try:
+            return await wait_within(self._seconds, answer, tell)
+        except Exception as error:  # noqa: BLE001 - likewise
+            self.fail(plugin, self._told(plugin, hook, error))
+            return None
+
+    def fail(self, plugin: Plugin, reason: str) -> None:
+        """Leave the plugin out whole; unless it is optional, `refuse_failures` will stop the start."""
+        plugin.state = State.FAILED
+        plugin.reason = f"{plugin.reason}; {reason}" if plugin.reason else reason
+        if plugin.slug in self._optional:
+            log.error("optional plugin left out", plugin=plugin.slug, reason=reason)
+        else:
+            self._failures.append(f"plugin {plugin.slug!r} ({plugin.distribution} {plugin.version}): {reason}")
+
+    def refuse_failures(self, others: Iterable[str] = ()) -> None:
+        """Stop the start when anything has failed, and leave out what requires a plugin that is out.
+
+        The lines of ``others`` stop it too.
+
+        Raises:
+            StartError: A plugin that is not optional failed; all of them are named.
+        """
+        states = {plugin.slug: plugin.state for plugin in self.installed}
+        for plugin in self.active:
+            # One that is not known gave way to another of the same slug, which the clashes tell.
+            missing = [slug for slug in sorted(plugin.requires) if states.get(slug, State.ACTIVE) is not State.ACTIVE]
+            if missing:
+                self.fail(plugin, "requires " + ", ".join(f"{slug!r}, which is {states[slug]}" for slug in missing))
+                states[plugin.slug] = plugin.state
+        if reasons := [*self._failures, *others]:
+            raise StartError("\n".join(reasons))
+
+    def _register(self, plugin: Plugin) -> None:
+        module = plugin.load()
+        for name, function in _marked(module):
+            _check_hook(name, function)
+        self._manager.register(module, plugin.slug)
+
+    def _told(self, plugin: Plugin, doing: str, error: BaseException) -> str:
+        """What has failed, how, and where the plugin's code has it, as far as that is known; all in one line."""
+        kind = "" if isinstance(error, Hang | WrongHook) else f"{type(error).__name__}: "
+        where = error.place if isinstance(error, WrongHook) else locate(plugin.package, error)
+        function = getattr(self._manager.get_plugin(plugin.slug), doing, None)
+        if where is None and inspect.isroutine(function):
+            where = _place(function)
+        return " ".join(f"{doing}: {kind}{error}".split()) + (f" ({where})" if where else "")
+
+
+PLUGINS: web.AppKey[Plugins] = web.AppKey("plugins", Plugins)
+
+
+def _marked(module: ModuleType) -> Iterator[tuple[str, Callable[..., object]]]:
+    """The functions of ``module`` that are marked as hooks, with the names of these."""
+    for name, value in vars(module).items():
+        if inspect.isroutine(value) and (options := getattr(value, f"{hookspecs.PROJECT}_impl", None)) is not None:
+            yield options.get("specname") or name, value
+
+
+def _check_hook(name: str, function: Callable[..., object]) -> None:
+    """Refuse a function that would never be called, or not with what it asks for."""
+    if name not in HOOKS:
+        close = difflib.get_close_matches(name, HOOKS, n=1)
+        raise WrongHook(f"there is no hook {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""), function)
+    offered = inspect.signature(getattr(hookspecs, name)).parameters
+    if unknown := [parameter for parameter in inspect.signature(function).parameters if parameter not in offered]:
+        takes = f"offers {', '.join(offered)}" if offered else "offers nothing"
+        raise WrongHook(f"{name} asks for {', '.join(unknown)}, and the hook {takes}", function)
+
+
+def _place(function: Callable[..., object]) -> str:
+    code = inspect.unwrap(function).__code__
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _ordered(plugins: Iterable[Plugin]) -> Sequence[Plugin]:
+    by_slug = {plugin.slug: plugin for plugin in plugins}
+    graph = {
+        slug: () if plugin.state is State.DISABLED else sorted(plugin.requires & by_slug.keys())
+        for slug, plugin in by_slug.items()
+    }
+    try:
+        return [by_slug[slug] for slug in TopologicalSorter(graph).static_order()]
+    except CycleError as error:
+        raise StartError(f"plugins require each other in a circle: {' → '.join(error.args[1])}") from None

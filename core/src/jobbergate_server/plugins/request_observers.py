@@ -1,0 +1,36 @@
+"""Telling plugins of every request that was answered."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from jobbergate_server.plugins.context import HandledRequest
+from jobbergate_server.plugins.contribution import Contribution, active
+from jobbergate_server.plugins.registry import Plugins
+from jobbergate_server.routing.endpoint import SLUGS
+
+log = structlog.get_logger()
+
+
+def observing_middleware(plugins: Plugins, observers: Sequence[Contribution]) -> Middleware:
+    """The middleware that tells ``observers`` of every request."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        begin = time.perf_counter()
+        response = await handler(request)
+        seconds = time.perf_counter() - begin
+        route = request.match_info.route
+        path = route.resource.canonical if route.resource else None
+        handled = HandledRequest(request.method, path, request.app[SLUGS].get(route), response.status, seconds)
+        for observer in active(observers):
+            try:
+                plugins.run(observer.plugin, "on_request", request=handled, context=observer.context)
+            except Exception:
+                log.exception("request not noted", plugin=observer.plugin.slug)
+        return response
+
+    return middleware

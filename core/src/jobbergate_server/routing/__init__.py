@@ -1,0 +1,1 @@
+"""Routes of plugins, and the way of a request through one."""

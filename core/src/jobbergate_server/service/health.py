@@ -1,0 +1,94 @@
+"""Whether the server can serve: what each of its parts says."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+
+from jobbergate_server.auth.oidc import Provider
+from jobbergate_server.database.connection import Database
+from jobbergate_server.database.health import DEADLINE, OK, _state, check_database
+from jobbergate_server.files import Files
+from jobbergate_server.http.keys import DATABASE, FILES, PROVIDER, STOPPING
+from jobbergate_server.plugins.contribution import CONTRIBUTIONS, Contribution
+from jobbergate_server.plugins.registry import PLUGINS
+from jobbergate_server.tables.migrations import pending
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the server can serve, whether it does so without something, and what each part says."""
+
+    ready: bool
+    degraded: bool
+    checks: dict[str, str]
+
+
+async def readiness(app: web.Application) -> Readiness:
+    """The state of database, schema, provider, file store and plugins: `ok`, or why one is not ready."""
+    plugins = app[PLUGINS]
+    looking_after = [it for it in app[CONTRIBUTIONS] if plugins.implements(it.plugin, "check_health")]
+    stored, issuer, files, health = await asyncio.gather(
+        check_storage(app[DATABASE]),
+        check_issuer(app[PROVIDER]),
+        check_files(app[FILES]),
+        asyncio.gather(*(_check_plugin(app, contribution) for contribution in looking_after)),
+    )
+    needed = {**stored, "issuer": issuer, "files": files}
+    if app[STOPPING].is_set():
+        needed["server"] = "stops"
+    dispensable = {plugin.slug: "left out; its reason stands in the log" for plugin in plugins.left_out}
+    for contribution, state in zip(looking_after, health, strict=True):
+        kind = dispensable if plugins.is_optional(contribution.plugin) else needed
+        kind[contribution.plugin.slug] = state
+    return Readiness(
+        ready=all(state == OK for state in needed.values()),
+        degraded=any(state != OK for state in dispensable.values()),
+        checks=needed | dispensable,
+    )
+
+
+async def _check_plugin(app: web.Application, contribution: Contribution) -> str:
+    """What the plugin says of itself."""
+    plugins, plugin = app[PLUGINS], contribution.plugin
+    try:
+        with app[DATABASE].bound():
+            async with asyncio.timeout(DEADLINE):
+                return str(await plugins.run(plugin, "check_health", context=contribution.context))
+    except Exception as error:
+        log.exception("health not known", plugin=plugin.slug)
+        return f"not known ({type(error).__name__})"
+
+
+async def check_storage(database: Database) -> dict[str, str]:
+    """Whether the database answers, and whether its schema is up to date."""
+    state = await check_database(database)
+    return {
+        "database": state,
+        "schema": await check_schema(database) if state == OK else "not known without a database",
+    }
+
+
+async def check_schema(database: Database) -> str:
+    """Whether all migrations are applied."""
+    missing: list[str] = []
+
+    async def look() -> None:
+        missing.extend(await pending(database))
+
+    state = await _state(look(), "not known")
+    return f"migrations are missing: {', '.join(missing)}" if missing else state
+
+
+async def check_issuer(provider: Provider) -> str:
+    """Whether the provider's keys are known, so that tokens can be verified."""
+    await provider.refresh()
+    return provider.reason or OK
+
+
+async def check_files(files: Files) -> str:
+    """Whether the file store takes a file."""
+    return await _state(files.ping(), "not writable")

@@ -1,0 +1,1 @@
+"""Tables in the database: migrate, own, index, remove."""

@@ -1,0 +1,79 @@
+"""Bringing the schema up to date, once, however many processes try at the same time."""
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.migrations.executor import MigrationExecutor
+from tortoise.transactions import in_transaction
+
+from jobbergate_server import settings
+from jobbergate_server.database.connection import Database
+from jobbergate_server.plugins.contribution import Contribution
+from jobbergate_server.tables.owners import record_owners
+from jobbergate_server.tables.search_indexes import index_searches
+
+ADVISORY_LOCK = 7_310_235
+"""The key of PostgreSQL's advisory lock; any number that all versions of this server share."""
+
+
+async def migrate(database: Database, contributions: Sequence[Contribution]) -> list[str]:
+    """Apply the migrations that are missing, in the order of the plugins, and name them (`applications.0001_initial`).
+
+    What the plugins of ``contributions`` own from now on is noted in the database, and what they search gets indexes.
+
+    One lock holds all others off. On PostgreSQL all of them are applied in one transaction, or none is; on SQLite each
+    has a transaction of its own.
+    """
+    applied: list[str] = []
+
+    def note(event: str, label: str, name: str) -> None:
+        if event == "apply_done":
+            applied.append(f"{label}.{name}")
+
+    async with locked(database) as client:
+        executor = _executor(client, database)
+        await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))  # noqa: SLF001 - Tortoise asks for the table before it makes it, which would abort the transaction
+        await executor.migrate(direction="forward", progress=note)
+        await record_owners(contributions)
+        if not database.is_sqlite:
+            await index_searches(client, contributions)
+    return applied
+
+
+async def pending(database: Database) -> list[str]:
+    """The migrations that are missing."""
+    with database.bound():
+        steps = await _executor(database.client, database).plan()
+    return [f"{step.migration.app_label}.{step.migration.name}" for step in steps]
+
+
+async def strangers(database: Database) -> list[str]:
+    """The labels of apps that have tables in the database, and whose models are not loaded."""
+    with database.bound():
+        applied = await _executor(database.client, database).recorder.applied_migrations()
+    return sorted({key.app_label for key in applied} - database.config["apps"].keys())
+
+
+def _executor(client: BaseDBAsyncClient, database: Database) -> MigrationExecutor:
+    return MigrationExecutor(client, database.config["apps"])
+
+
+@asynccontextmanager
+async def locked(database: Database) -> AsyncIterator[BaseDBAsyncClient]:
+    """The connection, while nobody else migrates; on PostgreSQL in a transaction."""
+    with database.bound():
+        if not database.is_sqlite:
+            async with in_transaction(database.connection_name) as client:
+                await client.execute_query("SET LOCAL idle_in_transaction_session_timeout = 0")
+                await client.execute_query(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+                yield client
+            return
+        # SQLite cannot alter tables that others point to inside of a transaction, so a file lock holds the others off.
+        path = settings.path_of(database.url)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f"{path.name}.lock").open("w") as lock:
+            await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+            yield database.client

@@ -1,0 +1,50 @@
+"""Indexes for the search of lists, which looks for a word anywhere in a text.
+
+PostgreSQL's extension pg_trgm has them. Where it is not there, every row is looked at, as on SQLite.
+"""
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+import structlog
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.exceptions import OperationalError
+
+from jobbergate_server.lists.query import ListQuery
+from jobbergate_server.plugins.contribution import Contribution
+
+EXTENSION = "SELECT installed_version FROM pg_available_extensions WHERE name = 'pg_trgm'"
+
+log = structlog.get_logger()
+
+
+async def index_searches(client: BaseDBAsyncClient, contributions: Iterable[Contribution]) -> None:
+    """Make the indexes that are missing for the lists of ``contributions``; ``client`` is one of PostgreSQL."""
+    extensions = await client.execute_query_dict(EXTENSION)
+    if not extensions:
+        log.debug("searches have no index", reason="PostgreSQL has no extension pg_trgm here")
+        return
+    if extensions[0]["installed_version"] is None:
+        try:
+            async with client._in_transaction():  # noqa: SLF001 - what Tortoise's `in_transaction` calls
+                await client.execute_script("CREATE EXTENSION pg_trgm")
+        except OperationalError as error:
+            log.warning("searches have no index", reason=f"pg_trgm cannot be created: {error}")
+            return
+    for table, column in sorted(set(_searched(contributions))):
+        digest = sha256(f"{table}.{column}".encode()).hexdigest()[:6]
+        # The expression is the one that Tortoise searches by.
+        await client.execute_script(
+            f'CREATE INDEX IF NOT EXISTS "trgm_{table[:20]}_{column[:20]}_{digest}" ON "{table}" '
+            f'USING gin (UPPER(CAST("{column}" AS VARCHAR)) gin_trgm_ops)'
+        )
+
+
+def _searched(contributions: Iterable[Contribution]) -> Iterator[tuple[str, str]]:
+    """The tables and the columns that lists search."""
+    for contribution in contributions:
+        for route in contribution.routes:
+            if isinstance(route.handler, ListQuery):
+                meta = route.handler.model._meta  # noqa: SLF001 - Tortoise's documented way to the columns
+                columns = meta.fields_db_projection
+                yield from ((meta.db_table, columns[name]) for name in route.handler.search if name in columns)

@@ -1,0 +1,1 @@
+"""What authors of plugins need, and production does not."""

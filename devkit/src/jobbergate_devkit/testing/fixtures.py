@@ -1,0 +1,138 @@
+"""Fixtures for tests of plugins: a server with a fresh database, and clients with really signed tokens.
+
+Installed as a pytest plugin. Every test that uses `api`, `make_app` or another fixture with a database runs on SQLite
+and on PostgreSQL, unless it is marked with `pytest.mark.database("sqlite")` or `pytest.mark.database("postgresql")`.
+"""
+
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+from joserfc.jwk import RSAKey
+
+from jobbergate_devkit.issuer import Issuer
+from jobbergate_devkit.server import ISSUER_PATH, build
+from jobbergate_devkit.testing.databases import (
+    database_url,
+    empty_database_url,
+    postgres_url,
+    pytest_configure,
+    pytest_generate_tests,
+    server_url,
+    shared_directory,
+    template_url,
+)
+from jobbergate_devkit.testing.served import Client, MakeApp, Served, Server
+from jobbergate_server.plugins.discovery import discover, select
+from jobbergate_server.plugins.plugin import Plugin
+from jobbergate_server.settings import Settings, load_settings
+
+__all__ = [
+    "api",
+    "client_as",
+    "database_url",
+    "empty_database_url",
+    "issuer_key",
+    "make_app",
+    "postgres_url",
+    "pytest_configure",
+    "pytest_generate_tests",
+    "served",
+    "server_url",
+    "shared_directory",
+    "template_url",
+]
+
+
+@pytest.fixture(scope="session")
+def issuer_key() -> RSAKey:
+    """The key that the issuers of the tests sign with; making or reading one takes longer than most tests."""
+    return RSAKey.generate_key()
+
+
+@pytest.fixture
+async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> AsyncIterator[MakeApp]:
+    """Start a server with the plugins and settings that are named.
+
+    An example: ``await make_app(plugins=["licences"], settings={"limits": {"max_page_size": 2}})``.
+
+    ``plugins`` are slugs of installed plugins, which come with whatever they require, or instead descriptions of
+    plugins that are not installed; all that are installed by default. ``settings`` are tables as in the settings file.
+    ``samples`` adds the plugins' sample rows.
+    """
+    started: list[Served] = []
+
+    async def make(
+        *,
+        plugins: Iterable[str | Plugin] | None = None,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
+        samples: bool = False,
+    ) -> Served:
+        # Ours from now on: a port that is only looked up may be another's by the time that it is needed.
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        tables: dict[str, Mapping[str, object]] = {
+            "files": {"url": f"file:///{tmp_path}/files"},
+            "database": {"url": database_url},
+        }
+        tables |= {name: {**tables.get(name, {}), **table} for name, table in (settings or {}).items()}
+        try:
+            read = _quiet(tables)
+            issuer = Issuer(issuer_key, f"http://127.0.0.1:{port}{ISSUER_PATH}", read.oidc.permissions_claim)
+            app = build(read, issuer, samples=samples, installed=_installed(plugins))
+            server = Server(app, socket_factory=lambda *_: sock)
+            started.append(Served(server, issuer))
+            await server.start_server()
+        except BaseException:
+            sock.close()
+            raise
+        return started[-1]
+
+    yield make
+    for served in started:
+        await served.close()
+
+
+@pytest.fixture
+async def served(make_app: MakeApp) -> Served:
+    """A server with default settings."""
+    return await make_app()
+
+
+@pytest.fixture
+def client_as(served: Served) -> Callable[..., Client]:
+    """Make a client of `served` with the permissions that are named: ``client_as("jobbergate:licences:view")``."""
+    return served.client_as
+
+
+@pytest.fixture
+async def api(served: Served) -> Client:
+    """A client of owner@example.com with all permissions."""
+    return served.client_as()
+
+
+def _quiet(tables: Mapping[str, Mapping[str, object]]) -> Settings:
+    return load_settings(None, **{"log": {"level": "WARNING"}, **tables})
+
+
+def _installed(plugins: Iterable[str | Plugin] | None) -> list[Plugin]:
+    # Packages are added while tests run, which changes the folder that they are added to.
+    folders = [Path(entry) for entry in sys.path]
+    found = _discovered(tuple((folder, folder.stat().st_mtime_ns) for folder in folders if folder.is_dir()))
+    if plugins is None:
+        return [replace(plugin) for plugin in found]
+    plugins = list(plugins)
+    slugs = [plugin for plugin in plugins if isinstance(plugin, str)]
+    described = [plugin for plugin in plugins if isinstance(plugin, Plugin)]
+    return [*(select([replace(plugin) for plugin in found], slugs) if slugs else []), *described]
+
+
+@lru_cache(maxsize=1)
+def _discovered(_: tuple[tuple[Path, int], ...]) -> list[Plugin]:
+    """What is installed in these folders, each as it was when it last changed; looking takes longer than most tests."""
+    return discover()

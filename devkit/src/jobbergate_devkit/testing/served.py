@@ -1,0 +1,71 @@
+"""A server under test, and its clients."""
+
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import Any, Protocol
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from jobbergate_devkit.issuer import Issuer
+from jobbergate_server.plugins.contribution import CONTRIBUTIONS, permission_names
+from jobbergate_server.plugins.plugin import Plugin
+from jobbergate_server.serving.connections import Runner
+
+Client = TestClient[web.Request, web.Application]
+
+
+class MakeApp(Protocol):
+    """Starts a server; see the fixture `make_app`."""
+
+    def __call__(
+        self,
+        *,
+        plugins: Iterable[str | Plugin] | None = None,
+        settings: Mapping[str, Mapping[str, object]] | None = None,
+        samples: bool = False,
+    ) -> Awaitable["Served"]:
+        """Start it."""
+
+
+class Server(TestServer):
+    """Serves as `jobbergate-server serve` does."""
+
+    async def _make_runner(self, **options: Any) -> web.AppRunner:  # noqa: ANN401 - aiohttp's
+        return Runner(self.app, **options)
+
+
+class Served:
+    """A server under test: its issuer, and clients for it."""
+
+    def __init__(self, server: TestServer, issuer: Issuer) -> None:
+        self.server = server
+        self.issuer = issuer
+        contributions = server.app[CONTRIBUTIONS]
+        self.permissions = permission_names(contributions)
+        self._clients: list[Client] = []
+
+    @property
+    def app(self) -> web.Application:
+        """The application that is served."""
+        return self.server.app
+
+    def token(self, *permissions: str, email: str | None = "owner@example.com", **claims: Any) -> str:  # noqa: ANN401 - claims are any JSON
+        """A token for ``email`` with these permissions, or with all of them when none is named."""
+        claims = {"client_id": "cluster", "permissions": permissions or self.permissions, **claims}
+        return self.issuer.token(email=email, **claims)
+
+    def client_as(self, *permissions: str, email: str | None = "owner@example.com", **claims: Any) -> Client:  # noqa: ANN401 - likewise
+        """A client that sends `token` with every request."""
+        return self.client({"Authorization": f"Bearer {self.token(*permissions, email=email, **claims)}"})
+
+    def client(self, headers: dict[str, str] | None = None) -> Client:
+        """A client without a token; ``headers`` go with every request."""
+        client = TestClient(self.server, headers=headers)
+        self._clients.append(client)
+        return client
+
+    async def close(self) -> None:
+        """Close the clients and stop the server."""
+        for client in self._clients:
+            await client.close()
+        await self.server.close()
