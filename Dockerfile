@@ -1,5 +1,6 @@
-# The server with the bundled plugins, as uv.lock has them. Nothing comes in whose hash is not there: neither uv, nor what
-# builds the packages that come as source, which is there before them and does not stay.
+# The server with the bundled plugins, in the versions of uv.lock. The build installs only files with a hash in uv.lock,
+# including uv and the build tools. It installs the build tools before packages that are released as source, and removes
+# them at the end.
 FROM python:3.11-slim AS build
 
 ENV UV_COMPILE_BYTECODE=1 \
@@ -13,7 +14,7 @@ WORKDIR /build
 COPY requirements-uv.txt ./
 RUN pip install --no-cache-dir --require-hashes --requirement requirements-uv.txt
 
-# What others have written changes less often than this repository, and is a layer of its own.
+# Third-party packages change less often than this repository, and have their own layer.
 COPY pyproject.toml uv.lock ./
 COPY core/pyproject.toml core/
 COPY plugins/applications/pyproject.toml plugins/applications/
@@ -36,7 +37,7 @@ RUN useradd --uid 10001 --create-home --home-dir /srv/jobbergate --shell /usr/sb
 
 COPY --from=build /opt/venv /opt/venv
 
-# SQLite and files, where the settings name nothing else, are in ./var.
+# By default, SQLite and files are in ./var.
 WORKDIR /srv/jobbergate
 USER jobbergate
 

@@ -1,4 +1,4 @@
-# Every target sets up what it needs: python3 (3.11 or newer) with its venv module is enough.
+# Every target installs its requirements: python3 (3.11 or newer) with its venv module is enough.
 .DELETE_ON_ERROR:
 .PHONY: help run test bench drills lint sbom config reference docs
 
@@ -13,8 +13,8 @@ SHIPPED = $(BIN)/uv export --quiet --locked --no-dev --all-packages
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'ARGS are passed on: make run ARGS=--no-samples, make test ARGS="-k pagination".'
-	@echo 'PYTHON is the interpreter that .venv is made with: make run PYTHON=python3.13.'
+	@echo 'ARGS are passed to the command: make run ARGS=--no-samples, make test ARGS="-k pagination".'
+	@echo 'PYTHON is the interpreter that creates .venv: make run PYTHON=python3.13.'
 
 run: $(INSTALLED) ## Serve for development on http://127.0.0.1:8000/jobbergate
 	@$(BIN)/jobbergate-server dev $(ARGS)
@@ -22,10 +22,10 @@ run: $(INSTALLED) ## Serve for development on http://127.0.0.1:8000/jobbergate
 test: $(INSTALLED) ## Run every test, on SQLite and on PostgreSQL
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
-bench: $(INSTALLED) ## Measure the speed of the server beside others (needs wrk)
+bench: $(INSTALLED) ## Measure the speed of the server beside its peers (needs wrk)
 	PYTHONPATH=tests/support $(BIN)/python -m benchmarks $(ARGS)
 
-drills: $(INSTALLED) ## Break things, and see what becomes of the server
+drills: $(INSTALLED) ## Cause failures and check how the server behaves
 	$(BIN)/python -m drills $(ARGS)
 
 lint: $(INSTALLED) ## Check style, format, types and dependencies
@@ -36,7 +36,7 @@ lint: $(INSTALLED) ## Check style, format, types and dependencies
 	$(SHIPPED) --no-emit-workspace --no-hashes --no-annotate --no-header --output-file $(VENV)/requirements.txt
 	$(BIN)/python .ci/audit.py $(VENV)/requirements.txt
 
-sbom: $(INSTALLED) ## Write sbom.cdx.json, which lists what is shipped (CycloneDX)
+sbom: $(INSTALLED) ## Write sbom.cdx.json, the bill of materials (CycloneDX)
 	$(SHIPPED) --format cyclonedx1.5 --preview-features sbom-export --output-file sbom.cdx.json
 
 config: $(INSTALLED) ## Write config/jobbergate.toml from the settings models
@@ -46,16 +46,16 @@ config: $(INSTALLED) ## Write config/jobbergate.toml from the settings models
 reference: $(INSTALLED) ## Write docs/reference from the code
 	$(BIN)/python -m jobbergate_devkit.reference.pages docs/reference
 
-# The variable silences a notice of the theme about the future of MkDocs, as that notice says.
+# The variable disables a notice of the theme about the future of MkDocs, as the notice recommends.
 docs: $(INSTALLED) ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
-# The environment is installed anew when the lock file or a distribution's own requirements have changed. Nothing comes in
-# whose hash is not in uv.lock: neither uv, nor what builds the packages that come as source, which is there before them.
-# Compiled packages start in half the time.
+# make updates the environment after a change of the lock file or of a distribution's requirements. It installs only files
+# with a hash in uv.lock, including uv and the build tools. It installs the build tools first, because packages that are
+# released as source need them. Compiled packages start in half the time.
 $(INSTALLED): uv.lock pyproject.toml core/pyproject.toml devkit/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo 'Python 3.11 or newer is needed, and $(PYTHON) is not one. Name another: make PYTHON=python3.13 …' >&2; \
+		echo '$(PYTHON) is not Python 3.11 or newer. Name another interpreter: make PYTHON=python3.13 …' >&2; \
 		exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	@command -v uv >/dev/null || test -x $(BIN)/uv || \

@@ -25,35 +25,35 @@ LEFT = {"Scenario", "Server", "Bar", "Verdict", "Drill", "Promise"}
 PAGE = """\
 # Benchmarks
 
-How fast this server is beside others that do the same work. The page is written by the command that measures:
+The speed of this server beside peers that do the same work. The measuring command writes this page:
 
 ```shell
 {command}
 ```
 
-`make bench` alone measures everything and prints the tables below; its exit status is 1 when a bar is missed.
-`ARGS="--only list,add"` measures some of the scenarios. It needs [wrk](https://github.com/wg/wrk), and measures nothing
-without it. PostgreSQL is that of `JOBBERGATE_TEST_POSTGRES_URL`, the machine's own where `initdb` is on the `PATH`, or
-that of the tests.
+`make bench` without arguments measures all scenarios and prints the tables below. Its exit status is 1 when a bar is
+missed. `ARGS="--only list,add"` measures some of the scenarios. The command requires
+[wrk](https://github.com/wg/wrk). It uses the first available of three PostgreSQL servers. The
+order is: `JOBBERGATE_TEST_POSTGRES_URL`, the machine's own (`initdb` on the `PATH`), the server of the tests.
 
-## What is measured
+## Method
 
-One process of each server, on uvloop, with the same rows in the same PostgreSQL, whose settings are the defaults:
-commits are durable. All run on one machine, with wrk and PostgreSQL beside them. Every scenario is measured in
-{rounds} rounds of {seconds} s or longer, in which each server has its turn, after a warm-up; a figure is the
-median of the rounds. CPU time is that of one request. An answer that is an error ends the run.
+Each server runs as one process, on uvloop, with the same rows in the same PostgreSQL. PostgreSQL has its default
+settings, with durable commits. All servers run on one machine, beside wrk and PostgreSQL. After a warm-up, the command
+measures every scenario in {rounds} rounds of {seconds} s or longer. Each server has its turn in each round. A figure is
+the median of the rounds. CPU time is that of one request. An error response ends the run.
 
 | Server | |
 |---|---|
 | `this server` | `jobbergate-server serve` with its default settings and all bundled plugins. |
-| `this server, exact total` | The same with `limits.total_max_age = 0`: the rows are counted for every answer. |
-| `limit` | aiohttp and asyncpg alone: PostgreSQL makes the JSON, and the rows are counted for every answer. |
+| `this server, exact total` | The same with `limits.total_max_age = 0`: the server counts the rows for each response. |
+| `limit` | aiohttp and asyncpg alone: PostgreSQL creates the JSON and counts the rows for every response. |
 | `fastapi` | FastAPI, SQLAlchemy 2, asyncpg and a pydantic model, in uvicorn with httptools. |
-| `constant` | aiohttp with an answer of the same size that is known beforehand. |
-| `insert` | aiohttp and asyncpg alone: one `INSERT … RETURNING`, which makes the JSON. |
+| `constant` | aiohttp with a precomputed response of the same size. |
+| `insert` | aiohttp and asyncpg alone: one `INSERT … RETURNING`, which creates the JSON. |
 
-All but `constant` verify the same token, and remember it. `limit` and `fastapi` give the same answer as this server,
-which is made sure of before they are measured.
+All except `constant` verify the same token, and cache it. `limit` and `fastapi` return the same response as this
+server. The command checks this before it measures.
 
 | Scenario | |
 |---|---|
@@ -65,8 +65,8 @@ The tables of job scripts and job submissions have {rows} rows.
 
 {bars}
 
-Those beside a peer are about the smallest number of rows. A bar that was not measured belongs to a scenario, or a
-number of rows, that was left out.
+The bars beside a peer apply to the smallest number of rows. A bar without a measurement belongs to a skipped scenario
+or number of rows.
 
 ## Figures
 

@@ -49,7 +49,7 @@ def scenarios(rows: int) -> tuple[Scenario, ...]:
     return (
         Scenario(
             "list",
-            "The first page of 50 of everybody's job scripts.",
+            "The first page of 50 job scripts of all owners.",
             LIST,
             (
                 Contender(EXACT, "exact"),
@@ -72,20 +72,20 @@ def scenarios(rows: int) -> tuple[Scenario, ...]:
         ),
         Scenario(
             "rare",
-            "The first page of a search for a word that five job scripts have.",
+            "The first page of a search for a word in five job scripts.",
             Call(f"{ALL}&{PAGE}&search={data.RARE}"),
         ),
         Scenario(
             "common",
-            "The first page of a search for a word that a tenth of the job scripts have.",
+            "The first page of a search for a word in a tenth of the job scripts.",
             Call(f"{ALL}&{PAGE}&search={data.COMMON}"),
         ),
         Scenario(
             "sorted",
-            "The first page of everybody's job scripts, sorted by name.",
+            "The first page of the job scripts of all owners, sorted by name.",
             Call(f"{ALL}&{PAGE}&sort_field=job_script_name"),
         ),
-        Scenario("deep", "Page 200 of everybody's job scripts, 50 a page.", Call(f"{ALL}&start=200&limit=50")),
+        Scenario("deep", "Page 200 of the job scripts of all owners, 50 a page.", Call(f"{ALL}&start=200&limit=50")),
         Scenario("get", "One job script with its file.", Call(script, ids=owned)),
         Scenario(
             "pending",

@@ -72,7 +72,7 @@ def figures(answers: dict[int, dict[int, Answer]], held: dict[int, int]) -> list
 
 DRILL = Drill(
     "claim",
-    f"{AGENTS} agents of one cluster report {PENDING:,} pending submissions as theirs at the same time, to two worker "
+    f"{AGENTS} agents of one cluster report {PENDING:,} pending submissions as theirs concurrently, to two worker "
     "processes.",
     run,
     rounds=1,

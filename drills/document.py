@@ -36,8 +36,8 @@ async def run(_: Run, rounds: int) -> list[Figure]:
 
 DRILL = Drill(
     "document",
-    "Schemathesis makes requests of the API document, up to {rounds} times for each operation besides those for its "
-    "limits, and holds every answer against it.",
+    "Schemathesis calls each operation of the API document up to {rounds} times, and more for its limits. It checks "
+    "every response against the document.",
     run,
     rounds=300,
 )

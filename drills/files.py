@@ -96,8 +96,8 @@ def _is_whole(upload: Upload, row: Answer) -> bool:
 
 DRILL = Drill(
     "files",
-    "The folder of the file store is replaced by a file and comes back, {rounds} times, while "
-    f"{PEOPLE} people add rows, upload files and read lists.",
+    f"A file replaces the folder of the file store, and the folder returns, {{rounds}} times. Meanwhile {PEOPLE} "
+    "users add rows, upload files and read lists.",
     run,
     rounds=10,
 )

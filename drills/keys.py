@@ -106,8 +106,8 @@ def forged(own: Provider, random: Random) -> str:
 
 DRILL = Drill(
     "keys",
-    f"{FORGED:,} tokens that name keys which the provider does not have, among good ones; then the provider changes "
-    "its key, and forged tokens go on.",
+    f"{FORGED:,} tokens that name unknown keys, among valid tokens. Then the provider changes its key, while forged "
+    "tokens continue to arrive.",
     run,
     rounds=1,
 )

@@ -121,8 +121,8 @@ def _whole(folder: Path) -> Iterator[bool]:
 
 DRILL = Drill(
     "kill",
-    "`kill -9` of the server at random moments while four clients add rows and upload their files, {rounds} times on "
-    "SQLite and as often on PostgreSQL.",
+    "`kill -9` of the server at random moments, {rounds} times on SQLite and {rounds} times on PostgreSQL. "
+    "Meanwhile four clients add rows and upload their files.",
     run,
     rounds=100,
 )

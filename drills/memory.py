@@ -77,8 +77,8 @@ def growth(held: Sequence[float]) -> float:
 
 DRILL = Drill(
     "memory",
-    "{rounds} times 1,000 requests that add, upload, read, list, search, change, download and delete, or are answered "
-    "404 and 422.",
+    "{rounds} times 1,000 requests that add, upload, read, list, search, change, download and delete, or get 404 "
+    "and 422.",
     run,
     rounds=100,
 )

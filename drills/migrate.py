@@ -55,8 +55,8 @@ async def applied(installation: Installation) -> list[str]:
 
 DRILL = Drill(
     "migrate",
-    f"{SERVERS} servers with `database.migrate_on_start` start at once on an empty PostgreSQL database, {{rounds}} "
-    "times.",
+    f"{SERVERS} servers with `database.migrate_on_start` start concurrently on an empty PostgreSQL database, "
+    f"{{rounds}} times.",
     run,
     rounds=20,
 )

@@ -213,9 +213,9 @@ def figures(cuts: Sequence[Cut], differing: int, lost: int) -> list[Figure]:
 
 DRILL = Drill(
     "partition",
-    "Two replicas with two workers each, on one PostgreSQL database and one bucket, each in a network namespace of its "
-    f"own: one of them is cut off from all that it needs, {{rounds}} times, for {LENGTHS[0]} and for {LENGTHS[1]} "
-    f"seconds, while {PEOPLE} people add, upload and read at each.",
+    "Two replicas with two workers each, on one PostgreSQL database and one bucket, each in its own network "
+    f"namespace. One replica loses the network to all its dependencies, {{rounds}} times, for {LENGTHS[0]} and for "
+    f"{LENGTHS[1]} seconds. Meanwhile {PEOPLE} users add, upload and read at each replica.",
     run,
     rounds=4,
 )

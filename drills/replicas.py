@@ -156,9 +156,9 @@ async def connected(database: str) -> int:
 
 DRILL = Drill(
     "replicas",
-    "Two replicas with two workers each, on one PostgreSQL database and one bucket, with `limits.total_max_age = 0`: "
-    f"{PEOPLE} people add, upload, render, list, download and delete, {{rounds}} times, and each request goes to the "
-    "other replica than the one before.",
+    "Two replicas with two workers each, on one PostgreSQL database and one bucket, with `limits.total_max_age = "
+    f"0`. {PEOPLE} users add, upload, render, list, download and delete, {{rounds}} times. Successive requests "
+    "alternate between the replicas.",
     run,
     rounds=200,
 )

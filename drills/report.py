@@ -14,26 +14,26 @@ HEAD = ("Drill", "Promise", "Figure", "Bound", "Verdict")
 PAGE = """\
 # Drills
 
-What becomes of the server and its data when something breaks. The page is written by the command that breaks it:
+The behaviour of the server and the state of its data after failures. The command that causes them writes this page:
 
 ```shell
 {command}
 ```
 
-`make drills` alone runs all of them and prints the table below; its exit status is 1 when a promise is not kept.
-`ARGS="--only kill,restart --rounds 20"` runs some of them, and breaks things as often. Servers are processes of
-`jobbergate-server serve` with all bundled plugins and a local issuer, and each drill has a database and a file store of
-its own. PostgreSQL is that of `JOBBERGATE_TEST_POSTGRES_URL`, the machine's own where `initdb` is on the `PATH`, or the
-tests' own; the one that is restarted is always started for it. `partition` is skipped where network namespaces cannot
-be made, for which it takes Linux, root and `ip`.
+`make drills` without arguments runs all drills and prints the table below. Its exit status is 1 when a promise is not
+kept. `ARGS="--only kill,restart --rounds 20"` runs some drills, with that number of rounds. Servers are processes of
+`jobbergate-server serve` with all bundled plugins and a local issuer. Each drill has its own database and file store.
+The drills use the first available of three PostgreSQL servers. The order is: `JOBBERGATE_TEST_POSTGRES_URL`, the
+machine's own (`initdb` on the `PATH`), the server of the tests. `restart` always starts its own PostgreSQL. `partition`
+needs Linux, root and `ip` to create network namespaces, and is skipped without them.
 
-## What is done
+## Drills
 
 | Drill | |
 |---|---|
 {sentences}
 
-## What is found
+## Results
 
 {machine}
 

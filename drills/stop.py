@@ -105,8 +105,8 @@ async def under_way(client: Client) -> list[asyncio.Task[Answer]]:
 
 DRILL = Drill(
     "stop",
-    f"SIGTERM while {UPLOADS} uploads and {RENDERINGS} renderings are under way, {{rounds}} times, to a server of one "
-    "worker and to one of two, to the first process alone and to all of them.",
+    f"SIGTERM during {UPLOADS} uploads and {RENDERINGS} renderings, {{rounds}} times, to servers with one and with "
+    "two workers. The signal reaches the first process alone, or all processes.",
     run,
     rounds=12,
 )

@@ -97,8 +97,8 @@ def longest_gap(rounds: Sequence[Sequence[Seen]]) -> float:
 
 DRILL = Drill(
     "workers",
-    "`kill -9` of one of two workers (`server.workers`), {rounds} times, under requests of "
-    f"{CLIENTS} clients, each request over a connection of its own.",
+    f"`kill -9` of one of two workers (`server.workers`), {{rounds}} times, during requests of {CLIENTS} clients. "
+    "Each request uses a new connection.",
     run,
     rounds=10,
 )
