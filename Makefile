@@ -34,6 +34,7 @@ lint: $(INSTALLED)-lint ## Check style, format, types and dependencies
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(CODE)
+	@for folder in core devkit plugins/*; do (cd $$folder && $(CURDIR)/$(BIN)/deptry src) || exit 1; done
 	$(SHIPPED) --no-emit-workspace --no-hashes --no-annotate --no-header --output-file $(VENV)/requirements.txt
 	$(BIN)/python .ci/audit.py $(VENV)/requirements.txt
 
