@@ -28,7 +28,7 @@ COMMANDS = """
 import click
 from jobbergate_applications.models import Application
 from jobbergate_server import hookimpl, transaction
-from jobbergate_server.database import now
+from jobbergate_server import transaction_time
 
 @click.command()
 @click.option("--name", default="all", help="Whom to greet.")
@@ -40,7 +40,7 @@ def greet(name):
 @click.argument("name")
 async def add_application(name):
     '''Add an application.'''
-    owner = {"application_owner_email": "owner@example.com", "created_at": now(), "updated_at": now()}
+    owner = {"application_owner_email": "owner@example.com", "created_at": transaction_time(), "updated_at": transaction_time()}
     async with transaction():
         await Application.create(application_name=name, **owner)
     click.echo(f"There are {await Application.all().count()}.")

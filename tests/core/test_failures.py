@@ -86,13 +86,12 @@ WRONG = {
     HOOK.format("register_events()", "['alpha.told']"): (
         "register_events: TypeError: 'alpha.told' is not an EventType ({file}:5)"
     ),
-    HOOK.format("register_subscriptions()", "['alpha.told']"): (
-        "register_subscriptions: TypeError: ['alpha.told'] is not a PreparedQuery ({file}:5)"
-    ),
-    HOOK.format("register_journal()", "5"): "register_journal: TypeError: 5 is not a Journal ({file}:5)",
     HOOK.format("register_routes()", "5"): "register_routes: TypeError: 5 is not a list of Routes ({file}:5)",
+    "@hookimpl(wrapper=True)\ndef on_event(event):\n    yield\n": (
+        "import: on_event is a wrapper of other plugins' functions, and each plugin has its own alone ({file}:4)"
+    ),
     HOOK.format("register_routes()", "[PUBLIC]"): (
-        "register_routes: TypeError: <Access.PUBLIC: 'Everyone, without a token.'> is not a Route ({file}:5)"
+        "register_routes: TypeError: <Access.PUBLIC: 'Every caller, without a token.'> is not a Route ({file}:5)"
     ),
     HOOK.format("register_routes()", "[Route('GET', 'a', print, permission=PUBLIC)]"): (
         "register_routes: ValueError: the path 'a' must be empty or begin with '/' ({file}:7)"

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.usefixtures("clean_environment"), pytest.mark.database
 HEALTH = """
 import asyncio
 from jobbergate_server import hookimpl
-from jobbergate_server.database import now
+from jobbergate_server import transaction_time
 
 @hookimpl
 async def check_health():

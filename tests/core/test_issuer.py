@@ -120,7 +120,7 @@ def test_processes_that_start_at_once_have_the_same_key(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from jobbergate_server.issuer import Issuer
+from jobbergate_devkit.issuer import Issuer
 
 sys.stdin.readline()
 print(Issuer.open(Path(sys.argv[1]), "http://127.0.0.1:8000/oidc").token(email="a@example.com").partition(".")[0])

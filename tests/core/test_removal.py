@@ -67,7 +67,7 @@ async def test_a_plugin_leaves_nothing_behind_when_it_is_removed(
             assert [row.slug for row in await InstalledPlugin.all()] == ["service"]
         with pytest.raises(StartError) as failure:
             await examine(database, "notebook")
-        assert str(failure.value) == "No plugin 'notebook' has tables in this database. Those that have: none."
+        assert str(failure.value) == "No plugin 'notebook' has tables in this database. Those that have: 'service'."
 
 
 async def test_a_plugin_that_was_removed_can_be_set_up_again(empty_database_url: str, notebook: list[Plugin]) -> None:

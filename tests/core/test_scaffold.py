@@ -142,6 +142,6 @@ def test_it_works_with_the_versions_that_are_compatible_with_this_one(version: s
 
 
 def test_every_template_is_used() -> None:
-    folder = Path(sys.modules["jobbergate_server"].__file__ or "").parent / "templates"
+    folder = Path(sys.modules["jobbergate_devkit"].__file__ or "").parent / "templates"
     assert sorted(file.stem for file in folder.iterdir()) == sorted(name for name in FILES.values() if name)
     assert Names.of("acme-licences").versions == compatible(__version__)
