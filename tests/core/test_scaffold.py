@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import printed, refused
 from distributions import install
 from packaging.specifiers import SpecifierSet
-from processes import printed, refused, succeeds
+from processes import succeeds
 
 from jobbergate_server import __version__
 from jobbergate_server.plugins import StartError
@@ -77,7 +78,7 @@ def test_its_first_migration_is_the_one_that_makemigrations_writes(
         file.unlink()
     migrations.rmdir()
     path = install(tmp_path / name, tmp_path / "site")
-    printed(tmp_path, "makemigrations", slug, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
+    printed(tmp_path, "makemigrations", slug, PYTHONPATH=path)
     assert contents(tmp_path / name) == before
 
 

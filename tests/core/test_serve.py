@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 
 import pytest
+from commands import printed
 from ports import unused_port
 from processes import (
     Server,
@@ -20,7 +21,6 @@ from processes import (
     developing,
     get,
     origin,
-    printed,
     run,
     running,
     total,

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from commands import printed
 from distributions import install
 from pages import DOCS, ROOT, of
-from processes import printed, succeeds
+from processes import printed as printed_by_process
+from processes import succeeds
 
 from jobbergate_server import testing
 
@@ -77,6 +79,8 @@ def test_a_foreign_key_of_the_page_depends_on_the_other_plugin(plugin: Path, tmp
     required = 'dependencies = ["jobbergate-server>=0.1,<0.2", "jobbergate-job-scripts"]'
     project.write_text(project.read_text().replace('dependencies = ["jobbergate-server>=0.1,<0.2"]', required))
     migrations = changed(plugin, lambda code: code.replace(COLUMN, COLUMN + key))
-    printed(tmp_path, "makemigrations", "licences", "--name", "scripts", PYTHONPATH=install(plugin, tmp_path / "site"))
+    variables = {"PYTHONPATH": install(plugin, tmp_path / "site")}
+    # In this process the relation would stay with the models of the other plugin.
+    printed_by_process(tmp_path, "makemigrations", "licences", "--name", "scripts", **variables)
     assert "('job_scripts', '0001_initial')" in (migrations / "0002_scripts.py").read_text()
     assert "`dependencies = [('job_scripts', '0001_initial')]`" in MIGRATIONS.read_text()

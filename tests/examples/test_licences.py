@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from commands import printed
 from distributions import install
-from processes import printed, succeeds
+from processes import succeeds
 
 EXAMPLE = Path(__file__).parents[2] / "examples/plugins/licences"
 
