@@ -1,0 +1,58 @@
+"""The databases of tests: what a run leaves behind."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from patience import PATIENCE
+from processes import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOLDS_POSTGRESQL = """
+from pathlib import Path
+from threading import Event
+
+def test_that_never_ends(postgres_url):
+    Path("started").write_text(postgres_url)
+    Path("started").rename("url")
+    Event().wait()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_killed_leaves_neither_postgresql_nor_its_files(tmp_path: Path, number: signal.Signals) -> None:
+    test, url = tmp_path / "test_holds.py", tmp_path / "url"
+    test.write_text(HOLDS_POSTGRESQL)
+    options = ("-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path}/pytest")
+    with subprocess.Popen(  # noqa: S603 - pytest
+        [Path(sys.executable).with_name("pytest"), test, *options],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    ) as run:
+        wait_until(url.exists)
+        found = re.search(r"host=(.*)/data", url.read_text())
+        assert found is not None
+        directory = Path(found[1])
+        pid = (directory / "data" / "postmaster.pid").read_text().split()[0]
+        postgresql = Path("/proc", pid, "cwd")
+        assert postgresql.readlink() == directory / "data"
+        run.send_signal(number)
+    wait_until(lambda: not directory.exists())
+    assert not postgresql.exists()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
