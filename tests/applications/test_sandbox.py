@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jobbergate_applications import sandbox as sandbox_module
 from jobbergate_applications import worker
 from jobbergate_applications.sandbox import JOBS, POOL_SIZE, SANDBOX, Sandbox
 from jobbergate_server import Unprocessable
@@ -25,13 +26,21 @@ if TYPE_CHECKING:
 
 CONFIG = "application_config: {}\njobbergate_config: {default_template: main.j2}\n"
 CPU = "Limit exceeded: it needs more than 2 s of CPU time."
-WALL = "Limit exceeded: it takes longer than 5 s."
+WALL = "Limit exceeded: it takes longer than 0.1 s."
 MEMORY = "Limit exceeded: it needs more than 256 MiB of memory."
 OUTPUT = "Limit exceeded: the output is larger than 2 MiB."
 DEEP = "Limit exceeded: it is nested too deeply."
 SLOW = "{% for a in range(9999) %}{% for b in range(999) %}{% endfor %}{% endfor %}"
 BURN = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 PREFIX = re.compile(r"Error rendering the main file -- .*", re.DOTALL)
+PATIENCE = 300
+"""Seconds that a job has here: a busy machine may take far longer than a site allows over the CPU time of a job."""
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no job end because the machine is busy."""
+    monkeypatch.setattr(sandbox_module, "WALL_SECONDS", PATIENCE)
 
 
 @pytest.fixture
@@ -64,9 +73,9 @@ async def refused_template(sandbox: Sandbox, template: str) -> str:
 @pytest.mark.parametrize(
     ("template", "reasons"),
     {
-        BURN: [CPU, WALL],
-        "{{ 10 ** (10 ** 10) }}": [CPU, WALL, MEMORY],
-        "{% set x = 3 ** 9999999 %}{{ x % 7 }}{{ (x * x * x) % 7 }}": [CPU, WALL, MEMORY],
+        BURN: [CPU],
+        "{{ 10 ** (10 ** 10) }}": [CPU, MEMORY],
+        "{% set x = 3 ** 9999999 %}{{ x % 7 }}{{ (x * x * x) % 7 }}": [CPU, MEMORY],
         "{{ ('a' * 30 ~ 'b') | wordwrap(1) * 100000000 }}": [MEMORY, OUTPUT],
         "{{ 'x' * 10 ** 9 }}": [MEMORY],
         "{{ [0] * 10 ** 9 }}": [MEMORY],
@@ -310,11 +319,15 @@ async def test_a_process_that_died_while_it_had_nothing_to_do_costs_nobody_a_job
 
 
 async def test_a_process_that_does_not_answer_is_ended(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobbergate_applications.sandbox.WALL_SECONDS", 2)
     (pid,) = children()
     os.kill(pid, signal.SIGSTOP)
-    assert await refused_template(sandbox, "x") == WALL.replace("5", "2")
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox_module, "WALL_SECONDS", 0.1)
+        with pytest.raises(Unprocessable) as error:
+            await rendered(sandbox, "x")
+    assert error.value.detail == WALL
     assert pid not in children()
+    assert await rendered(sandbox, "{{ data.x }}", x=1) == "1"
 
 
 async def test_a_job_that_nobody_waits_for_any_more_is_ended(sandbox: Sandbox) -> None:
@@ -394,6 +407,6 @@ async def test_the_server_answers_while_a_hostile_template_burns(call: Call, ser
     assert not any(job.done() for job in burning)
     for status, reply in await asyncio.gather(*burning):
         assert status == 422
-        assert reply["detail"] in {CPU, WALL}  # whatever comes first on a busy machine
+        assert reply["detail"] == CPU
     assert len(children()) <= 2
     assert await rendered(served.app[SANDBOX], "x") == "x"

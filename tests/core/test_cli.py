@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import printed, refused, run
+from patience import PATIENCE
 from ports import unused_port
 from processes import (
     COMMAND,
     OWNER,
-    PATIENCE,
     Server,
     developing,
     environment,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from patience import PATIENCE
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
@@ -175,7 +176,7 @@ async def test_a_reaction_that_hangs_does_not_keep_the_server_from_stopping(
 ) -> None:
     async with dispatching(database_url, notebook) as (dispatcher, clerk):
         dispatcher.publish([Event("clerk.asked", {"text": "forever"})])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await dispatcher.close(seconds=0.05)
         assert (clerk.at_once, clerk.ended) == (0, [])
     assert logs == [
@@ -197,7 +198,7 @@ async def test_a_plugin_reacts_to_a_few_events_at_a_time_and_to_all(database_url
     texts = [str(number) for number in range(5 * AT_ONCE)]
     async with dispatching(database_url, notebook) as (dispatcher, clerk):
         dispatcher.publish(Event("clerk.asked", {"text": text}) for text in texts)
-        await asyncio.wait_for(clerk.busy.wait(), 10)
+        await asyncio.wait_for(clerk.busy.wait(), PATIENCE)
         clerk.released.set()
         await dispatcher.close()
         assert clerk.ended == texts

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
+from patience import PATIENCE
 from processes import printed
-from receiver import PATIENCE
 
 from jobbergate_server import DATABASE, now
 from jobbergate_webhooks.courier import AT_ONCE_EACH, COURIER
