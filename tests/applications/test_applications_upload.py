@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import FormData
+
+from jobbergate_applications.worker import Refused, check, validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,12 +183,21 @@ async def test_the_type_of_other_files_does_not_matter(call: Call, app: str) -> 
         "an unknown tag": ({"a.j2": "{% system 'x' %}"}, ["a.j2"]),
     }.values(),
 )
-async def test_every_file_must_parse_and_those_that_do_not_are_named(
-    call: Call, uploaded: str, files: Files, names: list[str]
-) -> None:
-    detail = await refused(call, uploaded, {**WHOLE, **files})
-    assert detail.startswith(f"{INVALID}Checked expressions failed: Invalid syntax on uploaded file(s)\n  ")
-    assert all(name in detail for name in names)
+def test_every_file_must_parse_and_those_that_do_not_are_named(files: dict[str, str], names: list[str]) -> None:
+    kinds = {".py": "source", ".yaml": "config", ".j2": "template"}
+    checked = {**WHOLE, **files}
+    lines = check([{"kind": kinds[PurePath(name).suffix], "name": name, "text": checked[name]} for name in checked])
+    assert lines
+    assert all(name in " ".join(lines) for name in names)
+    assert len(lines) == len(files)
+
+
+async def test_an_upload_whose_files_do_not_parse_changes_nothing(call: Call, uploaded: str) -> None:
+    wrong: Files = {"other.py": "def (", "jobbergate.yaml": f"{CONFIG}a: &a [b]\nc: *a\n", "a.j2": "{{", "b.j2": "b"}
+    detail = await refused(call, uploaded, {**WHOLE, **wrong})
+    head, *lines = detail.split("\n  ")
+    assert head == f"{INVALID}Checked expressions failed: Invalid syntax on uploaded file(s)"
+    assert sorted(line.split(": ")[1] for line in lines) == ["a.j2", "jobbergate.yaml", "other.py"]
 
 
 @pytest.mark.parametrize("name", ["jobbergate.py", "jobbergate.yaml", "a.j2"])
@@ -212,7 +225,13 @@ async def test_a_file_that_is_not_utf_8_is_refused(call: Call, uploaded: str, na
         "application_config: {}\njobbergate_config: {template_files: {}}": "template_files",
     }.items(),
 )
-async def test_the_configuration_must_have_its_sections(call: Call, uploaded: str, text: str, words: str) -> None:
+def test_the_configuration_must_have_its_sections(text: str, words: str) -> None:
+    with pytest.raises(Refused, match=re.escape(words)):
+        validate(text)
+
+
+async def test_a_configuration_without_its_sections_changes_nothing(call: Call, uploaded: str) -> None:
+    text, words = "application_config: {}", "jobbergate_config: field required"
     detail = await refused(call, uploaded, {**WHOLE, "jobbergate.yaml": text})
     assert detail.startswith(f"{INVALID}Not possible to get the configuration from jobbergate.yaml -- ")
     assert words in detail
@@ -221,9 +240,8 @@ async def test_the_configuration_must_have_its_sections(call: Call, uploaded: st
 
 
 @pytest.mark.parametrize("value", ["2026-01-02", "2026-01-02 03:04:05", "!!set {a, b}", "!!binary eA==", ".nan"])
-async def test_the_configuration_may_hold_whatever_yaml_has(call: Call, app: str, value: str) -> None:
-    config = f"application_config: {{1: {value}, null: c}}\njobbergate_config: {{extra: {value}}}\n"
-    assert await call("POST", f"{app}/upload", data=form({**WHOLE, "jobbergate.yaml": config})) == (201, None)
+def test_the_configuration_may_hold_whatever_yaml_has(value: str) -> None:
+    validate(f"application_config: {{1: {value}, null: c}}\njobbergate_config: {{extra: {value}}}\n")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +29,16 @@ def run(folder: Path, *arguments: str, **variables: str) -> Result:
     The distributions in the variable ``PYTHONPATH`` are installed for this command alone.
     """
     inherited: dict[str, str | None] = {name: None for name in os.environ if name.startswith(PREFIX)}
-    with chdir(folder), _log_of_its_own(), _installed(variables.get("PYTHONPATH", "")):
+
+    def invoke() -> Result:
+        environment = inherited | variables
         return CliRunner().invoke(
-            main, arguments, env=inherited | variables, catch_exceptions=False, prog_name="jobbergate-server"
+            main, arguments, env=environment, catch_exceptions=False, prog_name="jobbergate-server"
         )
+
+    # In a thread, where no event loop runs yet, and no database is bound.
+    with ThreadPoolExecutor(1) as pool, chdir(folder), _log_of_its_own(), _installed(variables.get("PYTHONPATH", "")):
+        return pool.submit(invoke).result()
 
 
 def printed(folder: Path, *arguments: str, **variables: str) -> str:

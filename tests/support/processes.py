@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 COMMAND = str(Path(sys.executable).with_name("jobbergate-server"))
 OWNER = "local-user@jobbergate.local"
 
+PYTEST = Path(sys.executable).with_name("pytest")
+LEAN = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")
+"""Options for a pytest that does without plugins that take seconds to import, and that no plugin of ours needs."""
+
 fetch = build_opener(ProxyHandler({})).open
 
 
@@ -67,6 +71,13 @@ def succeeds(folder: Path, *command: str | Path, **variables: str) -> str:
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def passes_its_tests(folder: Path, tests: str | Path, *options: str, **variables: str) -> str:
+    """Run the tests of a plugin, which must pass, in a pytest of their own; the last line of what it prints."""
+    return succeeds(
+        folder, PYTEST, tests, "-q", *LEAN, f"--basetemp={folder}/pytest", *options, **variables
+    ).splitlines()[-1]
 
 
 class Server:
