@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from patience import PATIENCE
-from processes import environment
+from processes import LEAN, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,21 +32,22 @@ def test_that_never_ends(postgres_url):
 def test_a_run_that_is_killed_leaves_neither_postgresql_nor_its_files(tmp_path: Path, number: signal.Signals) -> None:
     test, url = tmp_path / "test_holds.py", tmp_path / "url"
     test.write_text(HOLDS_POSTGRESQL)
-    options = ("-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path}/pytest")
-    with subprocess.Popen(  # noqa: S603 - pytest
-        [Path(sys.executable).with_name("pytest"), test, *options],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-    ) as run:
-        wait_until(url.exists)
-        found = re.search(r"host=(.*)/data", url.read_text())
-        assert found is not None
-        directory = Path(found[1])
-        pid = (directory / "data" / "postmaster.pid").read_text().split()[0]
-        postgresql = Path("/proc", pid, "cwd")
-        assert postgresql.readlink() == directory / "data"
-        run.send_signal(number)
+    # Not as a part of the run that this test is of, whose server it would use.
+    variables = {name: value for name, value in environment().items() if not name.startswith("PYTEST_")}
+    command = [Path(sys.executable).with_name("pytest"), test, "-q", *LEAN, f"--basetemp={tmp_path}/pytest"]
+    with subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=subprocess.DEVNULL) as run:  # noqa: S603 - pytest
+        try:
+            wait_until(url.exists)
+            found = re.search(r"host=(.*)/data", url.read_text())
+            assert found is not None
+            directory = Path(found[1])
+            pid = (directory / "data" / "postmaster.pid").read_text().split()[0]
+            postgresql = Path("/proc", pid, "cwd")
+            assert postgresql.readlink() == directory / "data"
+            run.send_signal(number)
+            run.wait(PATIENCE)
+        finally:
+            run.kill()
     wait_until(lambda: not directory.exists())
     assert not postgresql.exists()
 
