@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 from jobbergate_applications import sandbox as sandbox_module
 from jobbergate_applications import worker
@@ -33,6 +34,8 @@ DEEP = "Limit exceeded: it is nested too deeply."
 SLOW = "{% for a in range(9999) %}{% for b in range(999) %}{% endfor %}{% endfor %}"
 BURN = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 PREFIX = re.compile(r"Error rendering the main file -- .*", re.DOTALL)
+OTHERS: set[int] = set()
+in_the_pool = pytest.mark.asyncio(loop_scope="module")
 PATIENCE = 300
 """Seconds that a job has here: a busy machine may take far longer than a site allows over the CPU time of a job."""
 
@@ -41,6 +44,21 @@ PATIENCE = 300
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no job end because the machine is busy."""
     monkeypatch.setattr(sandbox_module, "WALL_SECONDS", PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """Leave the processes out of `children` that are there before the test: those of `pool`."""
+    OTHERS.clear()
+    OTHERS.update(children())
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def pool() -> AsyncIterator[Sandbox]:
+    """A pool of one process for all tests of jobs, which do not look at processes."""
+    pool = Sandbox(1)
+    yield pool
+    await pool.close()
 
 
 @pytest.fixture
@@ -95,23 +113,23 @@ async def refused_template(sandbox: Sandbox, template: str) -> str:
     }.items(),
     ids=lambda value: value[:30] if isinstance(value, str) else None,
 )
-async def test_a_template_that_breaks_a_limit_is_told_which(
-    sandbox: Sandbox, template: str, reasons: list[str]
-) -> None:
-    assert await refused_template(sandbox, template) in reasons
+@in_the_pool
+async def test_a_template_that_breaks_a_limit_is_told_which(pool: Sandbox, template: str, reasons: list[str]) -> None:
+    assert await refused_template(pool, template) in reasons
 
 
-async def test_the_limit_of_output_holds_for_all_files_together(sandbox: Sandbox) -> None:
+@in_the_pool
+async def test_the_limit_of_output_holds_for_all_files_together(pool: Sandbox) -> None:
     def job(size: int, copies: int) -> dict[str, Any]:
         names = {"sup.j2": [str(number) for number in range(copies)]}
         sections = {"jobbergate_config": {"default_template": "main.j2", "supporting_files_output_name": names}}
         return {"config": CONFIG, "overrides": sections, "templates": {"main.j2": "m", "sup.j2": "x" * size}}
 
     mebibyte = 2**20
-    assert len((await sandbox.run("render", **job(mebibyte, 1)))["supporting"][0]["text"]) == mebibyte
-    assert await refused(sandbox, "render", **job(mebibyte, 2)) == OUTPUT
-    await sandbox.run("render", **job(1, 99))
-    assert await refused(sandbox, "render", **job(1, 100)) == "Limit exceeded: a job script has at most 100 files."
+    assert len((await pool.run("render", **job(mebibyte, 1)))["supporting"][0]["text"]) == mebibyte
+    assert await refused(pool, "render", **job(mebibyte, 2)) == OUTPUT
+    await pool.run("render", **job(1, 99))
+    assert await refused(pool, "render", **job(1, 100)) == "Limit exceeded: a job script has at most 100 files."
 
 
 @pytest.mark.parametrize(
@@ -137,15 +155,16 @@ async def test_the_limit_of_output_holds_for_all_files_together(sandbox: Sandbox
     }.values(),
     ids=lambda value: value[:12],
 )
+@in_the_pool
 async def test_a_file_that_cannot_be_read_within_the_limits_is_told_so(
-    sandbox: Sandbox, kind: str, text: str, reason: str
+    pool: Sandbox, kind: str, text: str, reason: str
 ) -> None:
     try:
-        lines = await sandbox.run("check", files=[{"kind": kind, "name": "bad", "text": text}])
+        lines = await pool.run("check", files=[{"kind": kind, "name": "bad", "text": text}])
     except Unprocessable as error:
         lines = [str(error.detail)]
     assert any(part in " ".join(lines) for part in reason.split("|")), lines
-    assert await rendered(sandbox, "{{ data.x }}", x=1) == "1"
+    assert await rendered(pool, "{{ data.x }}", x=1) == "1"
 
 
 @pytest.mark.parametrize(
@@ -192,11 +211,12 @@ async def test_a_file_that_cannot_be_read_within_the_limits_is_told_so(
         "{{ range(100001) }}",
     ],
 )
-async def test_a_template_reaches_nothing_but_its_values(sandbox: Sandbox, template: str) -> None:
+@in_the_pool
+async def test_a_template_reaches_nothing_but_its_values(pool: Sandbox, template: str) -> None:
     sections = {"application_config": {"x": 1, "names": [0]}, "jobbergate_config": {"default_template": "main.j2"}}
     arguments = {"config": CONFIG, "overrides": sections, "templates": {"main.j2": template}}
     try:
-        text = (await sandbox.run("render", **arguments))["main"]
+        text = (await pool.run("render", **arguments))["main"]
     except Unprocessable as error:
         text = PREFIX.sub("", str(error.detail))
     assert not text.strip()
@@ -224,7 +244,7 @@ def children() -> list[int]:
         with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
             if own in Path(f"/proc/{name}/cmdline").read_bytes():
                 found.append(int(name))
-    return found
+    return [pid for pid in found if pid not in OTHERS]
 
 
 async def test_a_process_is_replaced_after_its_jobs_and_works_until_the_other_is_there(sandbox: Sandbox) -> None:
@@ -396,7 +416,7 @@ async def test_an_application_that_is_deleted_while_it_is_rendered_is_not_found(
 
 async def test_the_server_answers_while_a_hostile_template_burns(call: Call, served: Served) -> None:
     sent = {"job_script_name": "js", "application_id": await add_application(call, BURN)}
-    burning = [asyncio.create_task(call("POST", "/jobbergate/job-scripts", json=sent)) for _ in range(3)]
+    burning = [asyncio.create_task(call("POST", "/jobbergate/job-scripts", json=sent)) for _ in range(POOL_SIZE)]
     for pid in children():
         await until_busy(pid)
     client = served.client()
@@ -408,5 +428,5 @@ async def test_the_server_answers_while_a_hostile_template_burns(call: Call, ser
     for status, reply in await asyncio.gather(*burning):
         assert status == 422
         assert reply["detail"] == CPU
-    assert len(children()) <= 2
+    assert len(children()) <= POOL_SIZE
     assert await rendered(served.app[SANDBOX], "x") == "x"
