@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+from contextlib import asynccontextmanager
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+import pytest_asyncio
+
+from jobbergate_server import testing
 
 if TYPE_CHECKING:
-    from jobbergate_server.testing import Client
+    from collections.abc import AsyncIterator
+
+    from joserfc.jwk import RSAKey
+
+    from jobbergate_server.testing import Client, Served
 
 
 class Call(Protocol):
@@ -30,3 +39,24 @@ def call(api: Client) -> Call:
         return response.status, await response.json() if response.content_type == "application/json" else None
 
     return call
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def shared_server(
+    template_url: str, server_url: str, issuer_key: RSAKey, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Served]:
+    """A server for all tests of a module, which rely on no row but those that they add.
+
+    Such a module is marked with ``pytest.mark.asyncio(loop_scope="module")``, and has this as its fixture `served` and
+    `shared_client` as its `api`.
+    """
+    folder = tmp_path_factory.mktemp("shared")
+    database, server = asynccontextmanager(unwrap(testing.database_url)), asynccontextmanager(unwrap(testing.make_app))
+    async with database(template_url, server_url, folder) as url, server(url, issuer_key, folder) as make:
+        yield await make()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def shared_client(shared_server: Served) -> Client:
+    """A client of owner@example.com with all permissions."""
+    return shared_server.client_as()

@@ -95,7 +95,7 @@ async def made(
 async def refused(pool: Sandbox, jobbergate: dict[str, Any], templates: dict[str, str], **sections: object) -> str:
     """Why no files are made, which a client is answered with status 422."""
     with pytest.raises(Unprocessable) as error:
-        await made(pool, jobbergate, templates, **sections)
+        await made(pool, jobbergate, templates, (), **sections)
     assert error.value.status == 422
     return str(error.value.detail)
 

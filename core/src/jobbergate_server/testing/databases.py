@@ -172,9 +172,13 @@ def _used(directory: Path) -> Iterator[Path]:
             break
         os.close(lock)  # a watcher has removed it meanwhile
     # In a session of its own: no signal to the processes of the run reaches it.
-    command = [sys.executable, "-I", "-S", "-c", WATCH, directory, NAME]
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    watcher = subprocess.Popen(command, start_new_session=True, **streams)  # noqa: S603 - the program above
+    watcher = subprocess.Popen(  # noqa: S603 - the program above
+        [sys.executable, "-I", "-S", "-c", WATCH, str(directory), NAME],
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     watcher.returncode = 0  # it outlives this process, which would warn of that
     try:
         yield directory
