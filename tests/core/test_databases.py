@@ -33,7 +33,7 @@ def test_a_run_that_is_killed_leaves_neither_postgresql_nor_its_files(tmp_path: 
     test.write_text(HOLDS_POSTGRESQL)
     # Not as a part of the run that this test is of, whose server it would use.
     variables = {name: value for name, value in environment().items() if not name.startswith("PYTEST_")}
-    command = [PYTEST, test, "-q", *LEAN, f"--basetemp={tmp_path}/pytest"]
+    command = [str(PYTEST), str(test), "-q", *LEAN, f"--basetemp={tmp_path}/pytest"]
     with subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=subprocess.DEVNULL) as run:  # noqa: S603 - pytest
         try:
             wait_until(url.exists)
