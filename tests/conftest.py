@@ -7,13 +7,17 @@ from contextlib import asynccontextmanager
 from inspect import unwrap
 from typing import TYPE_CHECKING, Any, Protocol
 
+import aiohttp
 import pytest
 import pytest_asyncio
+from patience import PATIENCE
 
-from jobbergate_server import testing
+from jobbergate_applications import sandbox
+from jobbergate_server import postgresql, sqlite, testing
+from jobbergate_server.auth import oidc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from joserfc.jwk import RSAKey
 
@@ -30,6 +34,20 @@ class Call(Protocol):
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors, as a third of the time goes into waiting for processes of the tests."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient_server() -> Iterator[None]:
+    """Let servers in this process wait for as long as the tests do: a busy machine may hold up what they ask for.
+
+    A test of such a limit sets its own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(oidc, "TIMEOUT", aiohttp.ClientTimeout(total=PATIENCE))
+        patch.setattr(sandbox, "WALL_SECONDS", PATIENCE)
+        patch.setattr(postgresql, "WAIT_SECONDS", PATIENCE)
+        patch.setattr(sqlite, "WAIT_SECONDS", PATIENCE)
+        yield
 
 
 @pytest.fixture

@@ -36,14 +36,6 @@ BURN = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% end
 PREFIX = re.compile(r"Error rendering the main file -- .*", re.DOTALL)
 OTHERS: set[int] = set()
 in_the_pool = pytest.mark.asyncio(loop_scope="module")
-PATIENCE = 300
-"""Seconds that a job has here: a busy machine may take far longer than a site allows over the CPU time of a job."""
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no job end because the machine is busy."""
-    monkeypatch.setattr(sandbox_module, "WALL_SECONDS", PATIENCE)
 
 
 @pytest.fixture(autouse=True)
