@@ -21,7 +21,8 @@ import click
 from aiohttp import web
 from aiohttp_apispec import json_schema, response_schema
 from tortoise import Model, fields as columns
-from jobbergate_server import PUBLIC, EventType, Models, Permission, Route, Schema, Section, fields, hookimpl
+from jobbergate_server import PUBLIC, EventType, Models, Permission, Route, Schema, Section, hookimpl
+from jobbergate_server.http import fields
 
 def handler(name, schema=None):
     async def handle(request): ...

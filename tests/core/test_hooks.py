@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobbergate_server.plugins import hookspecs
-from jobbergate_server.plugins.registry import HOOKS
+from jobbergate_server.plugins.registry import HOOKS, hookspecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

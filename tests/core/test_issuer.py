@@ -129,7 +129,7 @@ print(Issuer.open(Path(sys.argv[1]), "http://127.0.0.1:8000/oidc").token(email="
         subprocess.Popen(  # noqa: S603 - this interpreter
             [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        for _ in range(4)
+        for _ in range(2)
     ]
     for process in processes:
         assert process.stdin is not None

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from receiver import LOOPBACK, PATIENCE, Receiver, receiving
+from patience import PATIENCE
+from receiver import LOOPBACK, Receiver, receiving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
