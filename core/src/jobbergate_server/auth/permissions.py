@@ -26,7 +26,7 @@ AUTHENTICATED = Access.AUTHENTICATED
 
 
 def require_permission(identity: Identity, permission: Permission | Access) -> None:
-    """Return if ``identity`` holds ``permission``.
+    """Raise `Forbidden` unless ``identity`` holds ``permission``.
 
     Raises:
         Forbidden: The identity lacks the permission.
