@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import FormData
 
 if TYPE_CHECKING:
@@ -25,6 +26,18 @@ EXTENSIONS = f"{INVALID}Checked expressions failed: Invalid file extensions"
 
 Files = dict[str, str | bytes]
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def served(shared_server: Served) -> Served:
+    return shared_server
+
+
+@pytest.fixture(scope="module")
+def api(shared_client: Client) -> Client:
+    return shared_client
+
 
 def form(files: Files | list[tuple[str, str | bytes]], content_type: str = "text/plain") -> FormData:
     """Files as the field of a whole application."""
@@ -41,14 +54,14 @@ def fields(files: Sequence[tuple[str, str, str | bytes]], content_type: str = "t
     return data
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def app(call: Call) -> str:
     """The path of an application without files."""
     _, application = await call("POST", APPS, json={"application_name": "app"})
     return f"{APPS}/{application['id']}"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def uploaded(call: Call, app: str) -> str:
     """The path of an application with files."""
     assert await call("POST", f"{app}/upload", data=form({**WHOLE})) == (201, None)
@@ -165,26 +178,12 @@ async def test_the_type_of_other_files_does_not_matter(call: Call, app: str) -> 
     assert (await call("POST", f"{app}/upload", data=data))[0] == 201
 
 
-@pytest.mark.parametrize(
-    ("files", "names"),
-    {
-        "source": ({"jobbergate.py": "def ("}, ["jobbergate.py"]),
-        "NUL": ({"jobbergate.py": "a\0b"}, ["jobbergate.py"]),
-        "another source": ({"other.py": "def ("}, ["other.py"]),
-        "config": ({"jobbergate.yaml": "a: [b"}, ["jobbergate.yaml"]),
-        "aliases": ({"jobbergate.yaml": f"{CONFIG}a: &a [b]\nc: *a\n"}, ["jobbergate.yaml", "aliases"]),
-        "a date that is none": ({"jobbergate.yaml": f"{CONFIG}a: 2026-99-99\n"}, ["jobbergate.yaml"]),
-        "a Python object": ({"jobbergate.yaml": f"{CONFIG}a: !!python/name:os.system\n"}, ["jobbergate.yaml"]),
-        "template": ({"a.j2": "{{", "b.j2": "{% if %}"}, ["a.j2", "b.j2"]),
-        "an unknown tag": ({"a.j2": "{% system 'x' %}"}, ["a.j2"]),
-    }.values(),
-)
-async def test_every_file_must_parse_and_those_that_do_not_are_named(
-    call: Call, uploaded: str, files: Files, names: list[str]
-) -> None:
-    detail = await refused(call, uploaded, {**WHOLE, **files})
-    assert detail.startswith(f"{INVALID}Checked expressions failed: Invalid syntax on uploaded file(s)\n  ")
-    assert all(name in detail for name in names)
+async def test_an_upload_whose_files_do_not_parse_changes_nothing(call: Call, uploaded: str) -> None:
+    wrong: Files = {"other.py": "def (", "jobbergate.yaml": f"{CONFIG}a: &a [b]\nc: *a\n", "a.j2": "{{", "b.j2": "b"}
+    detail = await refused(call, uploaded, {**WHOLE, **wrong})
+    head, *lines = detail.split("\n  ")
+    assert head == f"{INVALID}Checked expressions failed: Invalid syntax on uploaded file(s)"
+    assert sorted(line.split(": ")[1] for line in lines) == ["a.j2", "jobbergate.yaml", "other.py"]
 
 
 @pytest.mark.parametrize("name", ["jobbergate.py", "jobbergate.yaml", "a.j2"])
@@ -195,35 +194,13 @@ async def test_a_file_that_is_not_utf_8_is_refused(call: Call, uploaded: str, na
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    {
-        "": "TypeError",
-        "[]": "TypeError",
-        "text": "TypeError",
-        "{}": "application_config: field required; jobbergate_config: field required",
-        "application_config: {}": "jobbergate_config: field required",
-        "application_config: null\njobbergate_config: {}": "application_config: value is not a valid dict",
-        "application_config: {}\njobbergate_config: []": "jobbergate_config: value is not a valid dict",
-        "application_config: {}\njobbergate_config: {default_template: [a]}": "default_template",
-        "application_config: {}\njobbergate_config: {supporting_files: a}": "supporting_files",
-        "application_config: {}\njobbergate_config: {supporting_files_output_name: [a]}": "files_output_name",
-        "application_config: {}\njobbergate_config: {supporting_files_output_name: {a: {}}}": "str type expected",
-        "application_config: {}\njobbergate_config: {template_files: {}}": "template_files",
-    }.items(),
-)
-async def test_the_configuration_must_have_its_sections(call: Call, uploaded: str, text: str, words: str) -> None:
+async def test_a_configuration_without_its_sections_changes_nothing(call: Call, uploaded: str) -> None:
+    text, words = "application_config: {}", "jobbergate_config: field required"
     detail = await refused(call, uploaded, {**WHOLE, "jobbergate.yaml": text})
     assert detail.startswith(f"{INVALID}Not possible to get the configuration from jobbergate.yaml -- ")
     assert words in detail
     status, reply = await call("PUT", uploaded, json={"application_config": text})
     assert (status, words in reply["detail"]) == (422, True)
-
-
-@pytest.mark.parametrize("value", ["2026-01-02", "2026-01-02 03:04:05", "!!set {a, b}", "!!binary eA==", ".nan"])
-async def test_the_configuration_may_hold_whatever_yaml_has(call: Call, app: str, value: str) -> None:
-    config = f"application_config: {{1: {value}, null: c}}\njobbergate_config: {{extra: {value}}}\n"
-    assert await call("POST", f"{app}/upload", data=form({**WHOLE, "jobbergate.yaml": config})) == (201, None)
 
 
 @pytest.mark.parametrize(
@@ -253,13 +230,15 @@ async def test_an_upload_must_say_how_long_it_is(call: Call, app: str) -> None:
     assert (status, reply) == (422, {"detail": [expected]})
 
 
-async def test_the_size_is_judged_before_existence_and_owner(make_app: MakeApp, call: Call, app: str) -> None:
+@pytest.mark.asyncio(loop_scope="function")
+async def test_the_size_is_judged_before_existence_and_owner(make_app: MakeApp, call: Call) -> None:
     small = await make_app(settings={"limits": {"max_upload_size": 1000}})
     detail = {"detail": "Uploaded files cannot exceed 1000 bytes."}
+    _, application = await call("POST", APPS, small.client_as(), json={"application_name": "app"})
     stranger = small.client_as(email="other@example.com")
     large: Files = {**WHOLE, "a.j2": "x" * 1000}
     for method, path in {"POST": "upload", "PATCH": "upload/individually"}.items():
-        for target in (app, f"{APPS}/999"):
+        for target in (f"{APPS}/{application['id']}", f"{APPS}/999"):
             assert await call(method, f"{target}/{path}", stranger, data=form(large)) == (413, detail)
 
 
@@ -384,9 +363,14 @@ async def test_files_survive_every_other_change(call: Call, uploaded: str) -> No
     assert "application_config" not in listed["results"][0]
 
 
-async def test_files_outlive_the_server(call: Call, make_app: MakeApp, uploaded: str) -> None:
+@pytest.mark.asyncio(loop_scope="function")
+async def test_files_outlive_the_server(call: Call, make_app: MakeApp) -> None:
+    first = await make_app()
+    _, application = await call("POST", APPS, first.client_as(), json={"application_name": "app"})
+    path = f"{APPS}/{application['id']}"
+    assert (await call("POST", f"{path}/upload", first.client_as(), data=form({**WHOLE})))[0] == 201
     other = (await make_app()).client_as("jobbergate:applications:view")
-    status, body = await call("GET", uploaded, other)
+    status, body = await call("GET", path, other)
     assert (status, texts(body)) == (200, (CONFIG, SOURCE, {"main.sh.j2": TEMPLATE}))
 
 

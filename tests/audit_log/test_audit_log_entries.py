@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import FormData
-from processes import printed
+from commands import printed
 
 from jobbergate_server import DATABASE, EventRecord
 
@@ -166,8 +166,7 @@ async def test_entries_are_deleted_by_a_command_alone(
     with served.app[DATABASE].bound():
         await EventRecord.filter(subject_id="1").update(created_at=datetime.now(UTC) - timedelta(days=31))
     command = ("audit-log", "prune", "--days", "30")
-    said = await asyncio.to_thread(printed, tmp_path, *command, JOBBERGATE_DATABASE__URL=database_url)
-    assert said == "Entries deleted: 1\n"
+    assert printed(tmp_path, *command, JOBBERGATE_DATABASE__URL=database_url) == "Entries deleted: 1\n"
     assert [it["resource_id"] for it in await entries(api)] == ["2"]
 
 

@@ -21,7 +21,8 @@ import click
 from aiohttp import web
 from aiohttp_apispec import json_schema, response_schema
 from tortoise import Model, fields as columns
-from jobbergate_server import PUBLIC, EventType, Models, Permission, Route, Schema, Section, fields, hookimpl
+from jobbergate_server import PUBLIC, EventType, Models, Permission, Route, Schema, Section, hookimpl
+from jobbergate_server.http import fields
 
 def handler(name, schema=None):
     async def handle(request): ...
@@ -112,7 +113,7 @@ CLASHES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "schema: of the errors": (
         {"alpha": schema("ProblemSchema") + hook("register_routes", route("", "one", "ProblemSchema"))},
-        "schema 'Problem' is brought by both 'service' and 'alpha'",
+        "schema 'Problem' is brought by both 'jobbergate-server' and 'alpha'",
     ),
     "permission: of one plugin": (
         {"alpha": hook("register_permissions", permission("a"), permission("a"))},
@@ -144,7 +145,7 @@ CLASHES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "setting: of a slug that is a key of the core": (
         {"disabled": ""},
-        "setting 'plugins.disabled' is brought by both 'service' and 'disabled'",
+        "setting 'plugins.disabled' is brought by both 'jobbergate-server' and 'disabled'",
     ),
     "command: of one plugin": (
         {"alpha": EARLIER + hook("register_commands", "first", "second")},
@@ -152,7 +153,7 @@ CLASHES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "command: of a slug that is a command of the core": (
         {"serve": EARLIER + hook("register_commands", "first")},
-        "command 'serve' is brought by both 'service' and 'serve'",
+        "command 'serve' is brought by both 'jobbergate-server' and 'serve'",
     ),
 }
 
@@ -189,7 +190,7 @@ def test_one_slug_of_two_distributions_is_a_clash(site: Site) -> None:
     assert refused() == [
         "slug 'acme_licences' is brought by both 'first' and 'second'",
         "slug 'applications' is brought by both 'jobbergate-applications' and 'third'",
-        "slug 'service' is brought by both 'jobbergate-server' and 'fourth'",
+        "slug 'service' is brought by both 'fourth' and 'jobbergate-server'",
     ]
 
 

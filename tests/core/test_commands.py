@@ -1,4 +1,4 @@
-"""Commands of plugins, and the list of all routes, each as a process of its own."""
+"""Commands of plugins, and the list of all routes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import COMMAND, printed, refused
+from commands import printed, refused
+from processes import COMMAND
+from processes import printed as printed_by_process
 
 from jobbergate_server.plugins.discovery import discover
 
@@ -28,7 +30,7 @@ COMMANDS = """
 import click
 from jobbergate_applications.models import Application
 from jobbergate_server import hookimpl, transaction
-from jobbergate_server.database import now
+from jobbergate_server import transaction_time
 
 @click.command()
 @click.option("--name", default="all", help="Whom to greet.")
@@ -40,7 +42,7 @@ def greet(name):
 @click.argument("name")
 async def add_application(name):
     '''Add an application.'''
-    owner = {"application_owner_email": "owner@example.com", "created_at": now(), "updated_at": now()}
+    owner = {"application_owner_email": "owner@example.com", "created_at": transaction_time(), "updated_at": transaction_time()}
     async with transaction():
         await Application.create(application_name=name, **owner)
     click.echo(f"There are {await Application.all().count()}.")
@@ -59,7 +61,7 @@ def variables(site: Site) -> dict[str, str]:
 
 
 def test_a_command_of_a_plugin_is_run_with_its_options(tmp_path: Path, variables: dict[str, str]) -> None:
-    assert printed(tmp_path, "alpha", "greet", "--name", "Ada", **variables) == "Hello, Ada!\n"
+    assert printed_by_process(tmp_path, "alpha", "greet", "--name", "Ada", **variables) == "Hello, Ada!\n"
     assert list(tmp_path.glob("var/*.db")) == []
 
 
@@ -72,7 +74,7 @@ def test_the_commands_of_plugins_are_listed(tmp_path: Path, variables: dict[str,
 
 
 @pytest.mark.database("sqlite")
-async def test_a_command_that_is_a_coroutine_has_the_database_at_hand(
+def test_a_command_that_is_a_coroutine_has_the_database_at_hand(
     tmp_path: Path, database_url: str, variables: dict[str, str]
 ) -> None:
     variables["JOBBERGATE_DATABASE__URL"] = database_url
@@ -93,5 +95,5 @@ def test_the_commands_of_a_plugin_that_is_not_active_are_refused(tmp_path: Path,
 def test_the_audit_lists_every_route_of_the_bundled_plugins(tmp_path: Path) -> None:
     others = [plugin.slug for plugin in discover() if plugin.slug not in BUNDLED]
     disabled = "[" + ", ".join(f'"{slug}"' for slug in others) + "]"
-    listed = printed(tmp_path, "audit", JOBBERGATE_PLUGINS__DISABLED=disabled)
+    listed = printed_by_process(tmp_path, "audit", JOBBERGATE_PLUGINS__DISABLED=disabled)
     assert listed == AUDIT.read_text(), f"see that the change is meant, and run `{COMMAND} audit > {AUDIT}`"

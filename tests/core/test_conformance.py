@@ -22,7 +22,8 @@ WRONG = """
 import asyncio
 from contextlib import asynccontextmanager
 from aiohttp_apispec import docs, json_schema, response_schema
-from jobbergate_server import BODY, PUBLIC, Permission, Route, Schema, fields, hookimpl, json_response
+from jobbergate_server import BODY, PUBLIC, Permission, Route, Schema, hookimpl, json_response
+from jobbergate_server.http import fields
 
 EDIT = Permission("wrong:edit", "")
 

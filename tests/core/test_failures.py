@@ -13,6 +13,7 @@ from jobbergate_server import PUBLIC, Route, Schema, hookimpl
 from jobbergate_server.errors import StartError
 from jobbergate_server.http import fields
 from jobbergate_server.installation import Installation
+from jobbergate_server.plugins.discovery import discover, select
 from jobbergate_server.plugins.plugin import Plugin
 from jobbergate_server.settings import load_settings
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("clean_environment")
 
-SECONDS = 0.2
+SECONDS = 2.0
+"""How long a hook that hangs is waited for: far more than any other one takes, on a busy machine too."""
 HOOK = "@hookimpl\ndef {}:\n    return {}"
 
 WRONG = {
@@ -59,7 +61,7 @@ WRONG = {
         "register_events: ZeroDivisionError: division by zero ({file}:6)"
     ),
     HOOK.format("register_commands()", "threading.Event().wait()"): (
-        "register_commands: did not end within 0.2 seconds ({file}:7)"
+        "register_commands: did not end within 2 seconds ({file}:7)"
     ),
     # What a hook returns that is not what it should.
     HOOK.format("register_settings()", "dict"): (
@@ -86,13 +88,12 @@ WRONG = {
     HOOK.format("register_events()", "['alpha.told']"): (
         "register_events: TypeError: 'alpha.told' is not an EventType ({file}:5)"
     ),
-    HOOK.format("register_subscriptions()", "['alpha.told']"): (
-        "register_subscriptions: TypeError: ['alpha.told'] is not a PreparedQuery ({file}:5)"
-    ),
-    HOOK.format("register_journal()", "5"): "register_journal: TypeError: 5 is not a Journal ({file}:5)",
     HOOK.format("register_routes()", "5"): "register_routes: TypeError: 5 is not a list of Routes ({file}:5)",
+    "@hookimpl(wrapper=True)\ndef on_event(event):\n    yield\n": (
+        "import: on_event is a wrapper of other plugins' functions, and each plugin has its own alone ({file}:4)"
+    ),
     HOOK.format("register_routes()", "[PUBLIC]"): (
-        "register_routes: TypeError: <Access.PUBLIC: 'Everyone, without a token.'> is not a Route ({file}:5)"
+        "register_routes: TypeError: <Access.PUBLIC: 'Every caller, without a token.'> is not a Route ({file}:5)"
     ),
     HOOK.format("register_routes()", "[Route('GET', 'a', print, permission=PUBLIC)]"): (
         "register_routes: ValueError: the path 'a' must be empty or begin with '/' ({file}:7)"
@@ -110,11 +111,16 @@ def installed(site: Site, source: str) -> str:
     return str(site.file(site.install("alpha", f"{imports}\n\n{source}\n")))
 
 
+def alone(slug: str) -> list[Plugin]:
+    """The plugin and the core's own, as others take time to import."""
+    return select(discover(), [slug])
+
+
 @pytest.mark.parametrize(("source", "message"), WRONG.items())
 def test_a_plugin_that_is_wrong_stops_the_start_with_its_file_and_line(site: Site, source: str, message: str) -> None:
     file = installed(site, source)
     with pytest.raises(StartError) as failure:
-        Installation.of(load_settings(plugins={"start_timeout": SECONDS}))
+        Installation.of(load_settings(plugins={"start_timeout": SECONDS}), alone("alpha"))
     assert str(failure.value) == f"plugin 'alpha' (site-alpha 1.0): {message.format(file=file)}"
 
 
@@ -124,7 +130,9 @@ def test_an_optional_plugin_that_is_wrong_is_left_out_with_the_same_words(
 ) -> None:
     reason = message.format(file=installed(site, source))
     with capture_logs() as logs:
-        server = Installation.of(load_settings(plugins={"start_timeout": SECONDS, "optional": ["alpha"]}))
+        server = Installation.of(
+            load_settings(plugins={"start_timeout": SECONDS, "optional": ["alpha"]}), alone("alpha")
+        )
     assert [(plugin.slug, plugin.reason) for plugin in server.plugins.left_out] == [("alpha", reason)]
     assert "alpha" not in [it.plugin.slug for it in server.contributions]
     assert logs == [{"event": "optional plugin left out", "log_level": "error", "plugin": "alpha", "reason": reason}]
@@ -134,8 +142,8 @@ def test_an_import_that_hangs_stops_the_start(site: Site) -> None:
     # Python waits for this import for ever when the module is imported again, so no other test has one of its name.
     file = site.file(site.install("sleeper", "import threading\nthreading.Event().wait()"))
     with pytest.raises(StartError) as failure:
-        Installation.of(load_settings(plugins={"start_timeout": SECONDS}))
-    message = f"import: did not end within 0.2 seconds ({file}:3)"
+        Installation.of(load_settings(plugins={"start_timeout": SECONDS}), alone("sleeper"))
+    message = f"import: did not end within 2 seconds ({file}:3)"
     assert str(failure.value) == f"plugin 'sleeper' (site-sleeper 1.0): {message}"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from jobbergate_server.service import health
+from jobbergate_server.service.plugin import health
 
 if TYPE_CHECKING:
     from core.conftest import Site
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.usefixtures("clean_environment"), pytest.mark.database
 HEALTH = """
 import asyncio
 from jobbergate_server import hookimpl
-from jobbergate_server.database import now
+from jobbergate_server import transaction_time
 
 @hookimpl
 async def check_health():

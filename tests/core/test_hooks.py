@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobbergate_server.plugins import hookspecs
-from jobbergate_server.plugins.registry import HOOKS
+from jobbergate_server.plugins.registry import HOOKS, hookspecs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +52,7 @@ def test_every_hook_has_a_docstring(hook: str) -> None:
     assert re.match(r"[A-Z].*\S", getattr(hookspecs, hook).__doc__ or "")
 
 
-@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook != "before_commit"])  # a veto is for sites
 def test_every_hook_is_used_by_the_core_or_a_bundled_plugin(hook: str) -> None:
     assert hook in IMPLEMENTED
 

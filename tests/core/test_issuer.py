@@ -120,7 +120,7 @@ def test_processes_that_start_at_once_have_the_same_key(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from jobbergate_server.issuer import Issuer
+from jobbergate_devkit.issuer import Issuer
 
 sys.stdin.readline()
 print(Issuer.open(Path(sys.argv[1]), "http://127.0.0.1:8000/oidc").token(email="a@example.com").partition(".")[0])
@@ -129,7 +129,7 @@ print(Issuer.open(Path(sys.argv[1]), "http://127.0.0.1:8000/oidc").token(email="
         subprocess.Popen(  # noqa: S603 - this interpreter
             [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        for _ in range(4)
+        for _ in range(2)
     ]
     for process in processes:
         assert process.stdin is not None

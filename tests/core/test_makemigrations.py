@@ -13,7 +13,8 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import printed, refused
+from commands import refused
+from processes import printed
 
 from jobbergate_devkit.makemigrations import Draft, draft
 from jobbergate_server.errors import StartError
@@ -82,6 +83,7 @@ def test_a_bundled_plugin_written_anew_waits_for_the_tables_that_it_points_to(
     source = ROOT / "plugins" / slug.replace("-", "_") / "src" / name
     copy = tmp_path / name
     shutil.copytree(source, copy, ignore=shutil.ignore_patterns("migrations", "__pycache__"))
+    # In this process the models of the installed plugin are imported already.
     printed(tmp_path, "makemigrations", slug, PYTHONPATH=str(tmp_path))
     written = (copy / "migrations/0001_initial.py").read_text()
     assert f"    dependencies = [('{needed}', '0001_initial')]\n" in written
@@ -103,6 +105,7 @@ def test_a_first_migration_makes_its_package_and_waits_for_other_plugins(site: S
         requires=("jobbergate-job-scripts",),
     )
     file = code.with_name("migrations") / "0001_initial.py"
+    # Its relations would stay with the models of other plugins in this process.
     variables = {"PYTHONPATH": str(site.folder)}
     assert printed(site.folder, "makemigrations", "alpha", **variables) == f"{file}\n  Create model Seat\n"
     assert file.read_text().splitlines()[:16] == [

@@ -61,7 +61,7 @@ def test_a_handler_without_decorators_is_documented_by_its_docstring() -> None:
     operation = document["paths"]["/shelf/{shelf}/books"]["get"]
     assert operation["operationId"] == "plain"
     assert operation["summary"] == "Do nothing"
-    assert operation["description"] == "At all.\n\nEveryone who holds a valid token."
+    assert operation["description"] == "At all.\n\nEvery caller with a valid token."
     assert operation["parameters"] == [{"in": "path", "name": "shelf", "required": True, "schema": {"type": "string"}}]
     assert list(operation["responses"]) == ["204", "401", "403", "404", "503"]
     assert operation["responses"]["204"] == {"description": "No Content"}

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from patience import PATIENCE
 from ports import unused_port
 
 from jobbergate_server.app import create_app
@@ -90,7 +91,7 @@ async def test_a_server_becomes_ready_when_its_provider_comes(database_url: str,
     )
     async with TestClient(TestServer(create_app(settings))) as client:
         assert (await state(client))[0] == 503
-        async with TestServer(provider, port=port), asyncio.timeout(10):
+        async with TestServer(provider, port=port), asyncio.timeout(PATIENCE):
             while (await state(client))[0] == 503:  # noqa: ASYNC110 - there is nothing else that tells
                 await asyncio.sleep(0.1)
         assert await state(client) == (200, OK)

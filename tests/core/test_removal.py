@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import printed, refused
+from commands import printed, refused
 
 from jobbergate_server.database.models import InstalledPlugin
 from jobbergate_server.errors import StartError
@@ -67,7 +67,7 @@ async def test_a_plugin_leaves_nothing_behind_when_it_is_removed(
             assert [row.slug for row in await InstalledPlugin.all()] == ["service"]
         with pytest.raises(StartError) as failure:
             await examine(database, "notebook")
-        assert str(failure.value) == "No plugin 'notebook' has tables in this database. Those that have: none."
+        assert str(failure.value) == "No plugin 'notebook' has tables in this database. Those that have: 'service'."
 
 
 async def test_a_plugin_that_was_removed_can_be_set_up_again(empty_database_url: str, notebook: list[Plugin]) -> None:
@@ -120,9 +120,7 @@ async def test_the_owners_of_tables_are_noted_anew_with_every_migration(
 
 
 @pytest.mark.database("sqlite")
-async def test_the_command_removes_what_it_has_told_and_only_when_it_is_asked_to(
-    tmp_path: Path, database_url: str
-) -> None:
+def test_the_command_removes_what_it_has_told_and_only_when_it_is_asked_to(tmp_path: Path, database_url: str) -> None:
     variables = {"JOBBERGATE_DATABASE__URL": database_url}
     told = (
         "webhooks (jobbergate-webhooks 0.1.0)\n"

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import printed, refused
 from distributions import install
 from packaging.specifiers import SpecifierSet
-from processes import printed, refused, succeeds
+from processes import passes_its_tests, succeeds
 
 from jobbergate_devkit.new_plugin import FILES, Names, compatible, create
 from jobbergate_server import __version__
@@ -49,9 +50,8 @@ def test_it_is_written_and_the_next_commands_are_told(tmp_path: Path) -> None:
 def test_its_tests_pass_on_both_databases(tmp_path: Path, postgres_url: str) -> None:
     create("acme-gpu-queues", tmp_path)
     path = install(tmp_path / "acme-gpu-queues", tmp_path / "site")
-    options = ("-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path}/pytest")
     variables = {"PYTHONPATH": path, "JOBBERGATE_TEST_POSTGRES_URL": postgres_url}
-    succeeds(tmp_path, BIN / "pytest", "acme-gpu-queues", *options, **variables)
+    assert "passed" in passes_its_tests(tmp_path, "acme-gpu-queues", **variables)
 
 
 def test_its_code_is_formatted_linted_and_typed(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_its_first_migration_is_the_one_that_makemigrations_writes(
         file.unlink()
     migrations.rmdir()
     path = install(tmp_path / name, tmp_path / "site")
-    printed(tmp_path, "makemigrations", slug, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1")
+    printed(tmp_path, "makemigrations", slug, PYTHONPATH=path)
     assert contents(tmp_path / name) == before
 
 
@@ -142,6 +142,6 @@ def test_it_works_with_the_versions_that_are_compatible_with_this_one(version: s
 
 
 def test_every_template_is_used() -> None:
-    folder = Path(sys.modules["jobbergate_server"].__file__ or "").parent / "templates"
+    folder = Path(sys.modules["jobbergate_devkit"].__file__ or "").parent / "templates"
     assert sorted(file.stem for file in folder.iterdir()) == sorted(name for name in FILES.values() if name)
     assert Names.of("acme-licences").versions == compatible(__version__)

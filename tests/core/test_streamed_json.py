@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import ClientPayloadError, web
 from aiohttp.test_utils import TestClient, TestServer
+from patience import PATIENCE
 
 from jobbergate_server import NotFound, stream_json
 from jobbergate_server.http.errors import error_middleware
@@ -78,4 +79,4 @@ async def test_nothing_more_is_made_when_the_client_has_gone() -> None:
     async with client_of(batches()) as client:
         async with client.get("/") as response:
             await response.content.readexactly(1)
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), PATIENCE)

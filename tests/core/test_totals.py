@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from patience import PATIENCE
 from tortoise.exceptions import OperationalError
 
 from jobbergate_applications.models import Application
@@ -91,7 +92,7 @@ async def test_what_another_process_writes_is_counted_when_the_total_is_too_old(
     assert [await total(reader) for reader in readers] == [2, 2, 2]
     await add(writer)
     assert [await total(patient), await total(exact)] == [2, 3]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await total(short) != 3:
             pass
 

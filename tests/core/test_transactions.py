@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from patience import PATIENCE
 from tortoise.exceptions import OperationalError
 
 from jobbergate_server.installation import Installation
@@ -108,7 +109,7 @@ async def test_a_transaction_that_is_cancelled_gives_its_connection_back(databas
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-            await asyncio.wait_for(transact(database), 10)
+            await asyncio.wait_for(transact(database), PATIENCE)
 
 
 async def test_a_connection_goes_to_those_who_wait_in_the_order_in_which_they_came(database_url: str) -> None:
@@ -141,7 +142,7 @@ async def test_who_gives_up_waiting_for_a_connection_keeps_none(database_url: st
             for _ in range(steps):
                 await asyncio.sleep(0)
             tasks[1].cancel()
-            ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+            ends = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE)
             assert [type(end) for end in ends if end is not None] in ([], [asyncio.CancelledError])
 
 
@@ -162,7 +163,7 @@ async def test_a_connection_on_which_a_statement_failed_is_given_to_others_sound
             fail(inside=True),
             database.ping(),
         )
-        await asyncio.wait_for(asyncio.gather(*work), 10)
+        await asyncio.wait_for(asyncio.gather(*work), PATIENCE)
 
 
 async def test_a_part_that_is_undone_undoes_nothing_else(database_url: str) -> None:
@@ -186,11 +187,11 @@ async def test_a_transaction_holds_no_connection_before_its_first_statement(data
     async with database.connected():
         with database.bound():
             async with database.transaction():
-                await asyncio.wait_for(asyncio.create_task(_ping(database)), 10)
+                await asyncio.wait_for(asyncio.create_task(_ping(database)), PATIENCE)
 
 
 async def _ping(database: Database) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await database.ping()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import FormData
+from patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -103,7 +104,7 @@ async def test_a_client_that_is_still_sending_is_told(served: Served, path: str,
             await asyncio.sleep(0)
 
     sending = asyncio.create_task(send())
-    assert await asyncio.wait_for(answer(reader), 10) == (413, TOO_LARGE)
+    assert await asyncio.wait_for(answer(reader), PATIENCE) == (413, TOO_LARGE)
     assert not sending.done()
     sending.cancel()
     writer.close()
@@ -115,10 +116,10 @@ async def test_a_connection_serves_on_after_an_upload_that_was_too_large(served:
     for size in (2 * LIMIT, 20 * LIMIT):
         body = part(b"x" * size) + END
         writer.write(stated(headers, path, len(body)) + body)
-        assert await asyncio.wait_for(answer(reader), 10) == (413, TOO_LARGE)
+        assert await asyncio.wait_for(answer(reader), PATIENCE) == (413, TOO_LARGE)
     body = part(b"x") + END
     writer.write(stated(headers, path, len(body)) + body)
-    assert (await asyncio.wait_for(answer(reader), 10))[0] == 200
+    assert (await asyncio.wait_for(answer(reader), PATIENCE))[0] == 200
     writer.close()
 
 

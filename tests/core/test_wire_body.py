@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 URL = "/jobbergate/applications"
 JSON = {"Content-Type": "application/json"}
 BODY = b'{"application_name":"app"}'
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 UNREADABLE = (400, {"detail": "There was an error parsing the body"})
+
+
+@pytest.fixture(scope="module")
+def served(shared_server: Served) -> Served:
+    return shared_server
+
+
+@pytest.fixture(scope="module")
+def api(shared_client: Client) -> Client:
+    return shared_client
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,23 @@ import yarl
 if TYPE_CHECKING:
     from conftest import Call
 
-    from jobbergate_devkit.testing import Client
+    from jobbergate_devkit.testing.served import Client, Served
 
 URL = "/jobbergate/applications"
 NOT_INTEGER = {"msg": "value is not a valid integer", "type": "type_error.integer"}
 NOT_BOOLEAN = {"msg": "value could not be parsed to a boolean", "type": "type_error.bool"}
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def served(shared_server: Served) -> Served:
+    return shared_server
+
+
+@pytest.fixture(scope="module")
+def api(shared_client: Client) -> Client:
+    return shared_client
 
 
 def entry(name: str, msg: str, kind: str, **ctx: object) -> dict[str, object]:

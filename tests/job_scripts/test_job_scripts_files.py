@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import FormData
 
 if TYPE_CHECKING:
@@ -17,6 +18,18 @@ SCRIPTS = "/jobbergate/job-scripts"
 INVALID = "The uploaded file is invalid -- "
 THREE = {"main_file_path": "m.sh", "files": {"z": "last", "m.sh": "main", "a/b": "first"}}
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def served(shared_server: Served) -> Served:
+    return shared_server
+
+
+@pytest.fixture(scope="module")
+def api(shared_client: Client) -> Client:
+    return shared_client
+
 
 def form(name: str, content: str | bytes, content_type: str = "text/plain") -> FormData:
     """A file as the field of a job script."""
@@ -26,14 +39,14 @@ def form(name: str, content: str | bytes, content_type: str = "text/plain") -> F
     return data
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def script(call: Call) -> str:
     """The path of a job script without files."""
     _, made = await call("POST", SCRIPTS, json={"job_script_name": "js"})
     return f"{SCRIPTS}/{made['id']}"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def filled(call: Call, script: str) -> str:
     """The path of a job script with three files."""
     assert (await call("PUT", script, json={"job_script_files": THREE}))[0] == 200
@@ -117,11 +130,13 @@ async def test_existence_is_judged_before_ownership_and_both_before_the_file(
     assert await shown(call, filled) == before
 
 
+@pytest.mark.asyncio(loop_scope="function")
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_an_upload_is_limited(make_app: MakeApp, call: Call, filled: str, method: str) -> None:
+async def test_an_upload_is_limited(make_app: MakeApp, call: Call, method: str) -> None:
     small = (await make_app(settings={"limits": {"max_upload_size": 1000}})).client_as()
     expected = {"detail": "Uploaded files cannot exceed 1000 bytes."}
-    for target in (filled, f"{SCRIPTS}/999"):
+    _, made = await call("POST", SCRIPTS, small, json={"job_script_name": "js"})
+    for target in (f"{SCRIPTS}/{made['id']}", f"{SCRIPTS}/999"):
         assert await call(method, f"{target}/upload", small, data=form("x", "x" * 1000)) == (413, expected)
 
 
@@ -150,9 +165,10 @@ async def test_put_leaves_the_files_when_it_says_nothing_of_them(call: Call, fil
 async def test_a_change_of_a_job_script_without_files_is_not_kept(call: Call, script: str) -> None:
     expected = {"detail": f"File for JobScript with id={number(script)} not found in S3."}
     assert await put(call, script, None) == (404, expected)
-    _, listed = await call("GET", SCRIPTS)
-    assert listed["results"][0]["job_script_name"] == "js"
-    assert listed["results"][0]["updated_at"] == listed["results"][0]["created_at"]
+    _, listed = await call("GET", SCRIPTS, params={"sort_field": "id", "sort_ascending": "false"})
+    newest = listed["results"][0]
+    assert (newest["id"], newest["job_script_name"]) == (int(number(script)), "js")
+    assert newest["updated_at"] == newest["created_at"]
 
 
 @pytest.mark.parametrize(

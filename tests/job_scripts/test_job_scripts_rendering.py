@@ -6,9 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+import pytest_asyncio
 from aiohttp import FormData
 
+from jobbergate_applications.sandbox import Sandbox
+from jobbergate_applications.storage import Contents
+from jobbergate_job_scripts.rendering import render_script, with_params
+from jobbergate_server import Unprocessable
+
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from conftest import Call
 
     from jobbergate_devkit.testing import Served
@@ -17,6 +25,10 @@ APPS = "/jobbergate/applications"
 SCRIPTS = "/jobbergate/job-scripts"
 MAIN = "#!/bin/bash\n#SBATCH -n 2\necho {{ data.job_name }}\n"
 CONFIG = {"application_config": {"job_name": "rats"}, "jobbergate_config": {"default_template": "main.sh.j2"}}
+
+
+in_the_pool = pytest.mark.asyncio(loop_scope="module")
+"""For tests of how files are made, which need no server but `pool`."""
 
 
 class Render(Protocol):
@@ -56,6 +68,36 @@ def render(call: Call) -> Render:
         return await call("POST", SCRIPTS, json={"job_script_name": "js", "application_id": application_id, **body})
 
     return render
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def pool() -> AsyncIterator[Sandbox]:
+    """A pool of one process, for all tests that need no more of a server."""
+    pool = Sandbox(1)
+    yield pool
+    await pool.close()
+
+
+async def made(
+    pool: Sandbox,
+    jobbergate: dict[str, Any],
+    templates: dict[str, str],
+    params: Sequence[str] = (),
+    **sections: object,
+) -> list[tuple[str, str]]:
+    """The files that are made of the templates, the main one first; ``sections`` are those that a user sends."""
+    config = json.dumps({"application_config": {}, "jobbergate_config": jobbergate})
+    return files(
+        {"job_script_files": (await render_script(pool, Contents(config, "", templates), sections, params)).wire}
+    )
+
+
+async def refused(pool: Sandbox, jobbergate: dict[str, Any], templates: dict[str, str], **sections: object) -> str:
+    """Why no files are made, which a client is answered with status 422."""
+    with pytest.raises(Unprocessable) as error:
+        await made(pool, jobbergate, templates, (), **sections)
+    assert error.value.status == 422
+    return str(error.value.detail)
 
 
 def files(reply: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - JSON
@@ -160,8 +202,9 @@ async def test_known_keys_reach_templates_in_their_final_form(render: Render) ->
         "\ufeffÜbung 日本 \u2028": "\ufeffÜbung 日本 \u2028",
     }.items(),
 )
-async def test_templates_are_jinja2_with_its_defaults(render: Render, template: str, text: str) -> None:
-    assert await main_of(await render({"default_template": "m.j2"}, {"m.j2": template})) == text
+@in_the_pool
+async def test_templates_are_jinja2_with_its_defaults(pool: Sandbox, template: str, text: str) -> None:
+    assert await made(pool, {"default_template": "m.j2"}, {"m.j2": template}) == [("m", text)]
 
 
 @pytest.mark.parametrize(
@@ -176,15 +219,19 @@ async def test_templates_are_jinja2_with_its_defaults(render: Render, template: 
         "{{ ''.__class__.__mro__ }}": "SecurityError",
     }.items(),
 )
-async def test_a_template_that_fails_is_told_why(render: Render, call: Call, template: str, words: str) -> None:
-    jobbergate = {"default_template": "m.j2"}
-    status, reply = await render(jobbergate, {"m.j2": template, "other.j2": ""})
-    assert status == 422
-    assert reply["detail"].startswith(f"Error rendering the main file -- {words}")
+@in_the_pool
+async def test_a_template_that_fails_is_told_why(pool: Sandbox, template: str, words: str) -> None:
+    templates = {"m.j2": template, "other.j2": ""}
+    detail = await refused(pool, {"default_template": "m.j2"}, templates)
+    assert detail.startswith(f"Error rendering the main file -- {words}")
     supporting = {"default_template": "other.j2", "supporting_files_output_name": {"m.j2": "x"}}
-    status, reply = await render(supporting, {"m.j2": template, "other.j2": ""})
-    assert status == 422
-    assert reply["detail"].startswith(f"Error rendering the supporting file m.j2 -- {words}")
+    detail = await refused(pool, supporting, templates)
+    assert detail.startswith(f"Error rendering the supporting file m.j2 -- {words}")
+
+
+async def test_of_a_template_that_fails_nothing_is_kept(render: Render, call: Call) -> None:
+    expected = {"detail": "Error rendering the main file -- ZeroDivisionError: division by zero"}
+    assert await render({"default_template": "m.j2"}, {"m.j2": "{{ 1 / 0 }}"}) == (422, expected)
     assert (await call("GET", SCRIPTS))[1]["pagination"]["total"] == 0
 
 
@@ -236,11 +283,10 @@ async def test_a_template_must_be_chosen_and_be_there(render: Render) -> None:
         {"jobbergate_config": {"supporting_files_output_name": {"a.j2": [None]}}},
     ],
 )
-async def test_sent_sections_must_have_their_form(call: Call, app: int, sections: dict[str, object]) -> None:
-    sent = {"job_script_name": "js", "application_id": app, "param_dict": sections}
-    status, reply = await call("POST", SCRIPTS, json=sent)
-    assert status == 422
-    assert reply["detail"].startswith("Error while parsing the config-file and/or job-script params -- ")
+@in_the_pool
+async def test_sent_sections_must_have_their_form(pool: Sandbox, sections: dict[str, object]) -> None:
+    detail = await refused(pool, {"default_template": "m.j2"}, {"m.j2": ""}, **sections)
+    assert detail.startswith("Error while parsing the config-file and/or job-script params -- ")
 
 
 @pytest.mark.parametrize(
@@ -258,12 +304,12 @@ async def test_sent_sections_must_have_their_form(call: Call, app: int, sections
         ("a.j2x", ".", "a.j2x"),
     ],
 )
+@in_the_pool
 async def test_the_main_path_is_the_template_without_its_suffix(
-    render: Render, template: str, directory: str | None, path: str
+    pool: Sandbox, template: str, directory: str | None, path: str
 ) -> None:
     jobbergate = {"default_template": template, "output_directory": directory}
-    status, reply = await render(jobbergate, {template: "x"})
-    assert (status, files(reply)) == (201, [(path, "x")])
+    assert await made(pool, jobbergate, {template: "x"}) == [(path, "x")]
 
 
 @pytest.mark.parametrize(
@@ -285,16 +331,19 @@ async def test_the_main_path_is_the_template_without_its_suffix(
         {"output_directory": "a", "supporting_files_output_name": {"m.j2": "../b"}},
     ],
 )
-async def test_no_path_leads_out_of_the_directory_of_the_job(
-    call: Call, render: Render, jobbergate: dict[str, Any]
-) -> None:
-    names = ["m.j2", ".j2", ".jinja2", "...j2"]
+@in_the_pool
+async def test_no_path_leads_out_of_the_directory_of_the_job(pool: Sandbox, jobbergate: dict[str, Any]) -> None:
+    templates = dict.fromkeys(["m.j2", ".j2", ".jinja2", "...j2"], "")
     jobbergate = {"default_template": "m.j2", **jobbergate}
-    status, reply = await render(jobbergate, dict.fromkeys(names, ""))
-    assert status == 422
-    assert reply["detail"].startswith("Invalid path of a file: ")
-    body = {"param_dict": {"jobbergate_config": jobbergate}}
-    assert await render({"default_template": "m.j2"}, dict.fromkeys(names, ""), **body) == (422, reply)
+    detail = await refused(pool, jobbergate, templates)
+    assert detail.startswith("Invalid path of a file: ")
+    assert await refused(pool, {"default_template": "m.j2"}, templates, jobbergate_config=jobbergate) == detail
+
+
+async def test_of_a_path_that_leads_out_of_the_directory_nothing_is_kept(render: Render, call: Call) -> None:
+    body = {"param_dict": {"jobbergate_config": {"default_template": "m.j2", "output_directory": "/etc"}}}
+    status, reply = await render({"default_template": "m.j2"}, {"m.j2": ""}, **body)
+    assert (status, reply["detail"].partition(": ")[0]) == (422, "Invalid path of a file")
     assert (await call("GET", SCRIPTS))[1]["pagination"]["total"] == 0
 
 
@@ -336,19 +385,29 @@ async def test_a_supporting_file_of_the_same_path_takes_the_place_of_the_main_on
         "at the top of nothing": ("", "+"),
     }.values(),
 )
-async def test_added_lines_stand_where_they_are_read(render: Render, script: str, result: str) -> None:
-    templates = {"m.j2": script + "\n"}
-    for params, lines in (([], ""), (["-n 1", "--x='a b' # c"], "#SBATCH -n 1\n#SBATCH --x='a b' # c\n")):
-        text = await main_of(await render({"default_template": "m.j2"}, templates, sbatch_params=params))
-        assert text == (result.replace("+", lines) if params else script)
-    assert await main_of(await render({"default_template": "m.j2"}, templates, sbatch_params=None)) == script
+def test_added_lines_stand_where_they_are_read(script: str, result: str) -> None:
+    lines = "#SBATCH -n 1\n#SBATCH --x='a b' # c\n"
+    assert with_params(script, ["-n 1", "--x='a b' # c"]) == result.replace("+", lines)
+    assert with_params(script, []) == script
+
+
+async def test_lines_are_added_to_the_main_file(render: Render) -> None:
+    jobbergate, templates = {"default_template": "m.j2"}, {"m.j2": "#!/bin/bash\necho\n"}
+    for params, lines in ((None, ""), ([], ""), (["-n 1"], "#SBATCH -n 1\n")):
+        text = await main_of(await render(jobbergate, templates, sbatch_params=params))
+        assert text == f"#!/bin/bash\n{lines}echo"
 
 
 @pytest.mark.parametrize("param", ["-n 1\n-n 2", "-n 1\r", "\n", "a\r\nb"])
-async def test_an_added_line_is_one_line(render: Render, param: str) -> None:
-    status, reply = await render({"default_template": "m.j2"}, {"m.j2": "x"}, sbatch_params=["-c 1", param])
-    assert status == 422
-    assert reply["detail"].startswith("sbatch_params: ")
+def test_an_added_line_is_one_line(param: str) -> None:
+    with pytest.raises(Unprocessable, match=r"^sbatch_params: "):
+        with_params("x", ["-c 1", param])
+
+
+async def test_a_script_with_an_added_line_of_two_is_refused(call: Call, app: int) -> None:
+    sent = {"job_script_name": "js", "application_id": app, "sbatch_params": ["-c 1", "-n 1\n-n 2"]}
+    status, reply = await call("POST", SCRIPTS, json=sent)
+    assert (status, reply["detail"].partition(": ")[0]) == (422, "sbatch_params")
 
 
 async def test_an_added_line_holds_text_that_can_be_stored(call: Call, app: int) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pytest
+from patience import PATIENCE
 
 from jobbergate_server import Event, hookimpl
 from jobbergate_server.plugins.discovery import discover
@@ -41,7 +42,7 @@ class Watcher:
 
     async def next(self, count: int) -> list[dict[str, Any]]:
         """What the next events tell, when there are no others."""
-        events = [await asyncio.wait_for(self.heard.get(), 10) for _ in range(count)]
+        events = [await asyncio.wait_for(self.heard.get(), PATIENCE) for _ in range(count)]
         assert self.heard.empty()
         return [{name: event.data[name] for name in ("id", "owner_email", "report_message")} for event in events]
 

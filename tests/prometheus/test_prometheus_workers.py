@@ -86,6 +86,7 @@ def test_whichever_worker_is_asked_answers_for_all(variables: dict[str, str], tm
         assert not list(folder.glob("gauge_live*"))
 
 
+@pytest.mark.database("sqlite")
 def test_without_a_shared_directory_several_workers_do_not_start(variables: dict[str, str], tmp_path: Path) -> None:
     done = run(tmp_path, "serve", "--port", "0", "--workers", "2", **variables)
     assert done.returncode == 1
@@ -94,6 +95,7 @@ def test_without_a_shared_directory_several_workers_do_not_start(variables: dict
     assert "PROMETHEUS_MULTIPROC_DIR" in done.stderr
 
 
+@pytest.mark.database("sqlite")
 def test_a_shared_directory_must_be_there(variables: dict[str, str], tmp_path: Path) -> None:
     done = run(tmp_path, "serve", "--port", "0", PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "nowhere"), **variables)
     assert done.returncode == 1

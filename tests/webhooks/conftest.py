@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from receiver import LOOPBACK, PATIENCE, Receiver, receiving
+from patience import PATIENCE
+from receiver import LOOPBACK, Receiver, receiving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -42,6 +43,7 @@ class Site:
         """Add a job script; its id."""
         status, script = await self.call("POST", SCRIPTS, client, json={"job_script_name": name})
         assert status == 201
+        await self.served.reactions()
         return int(script["id"])
 
     async def deliveries(self, webhook: dict[str, Any]) -> list[dict[str, Any]]:

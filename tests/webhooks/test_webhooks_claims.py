@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
-from processes import printed
-from receiver import PATIENCE
+from commands import printed
+from patience import PATIENCE
 
 from jobbergate_server import DATABASE, transaction_time
 from jobbergate_webhooks.courier import AT_ONCE_EACH, COURIER
@@ -186,11 +186,10 @@ async def test_prune_deletes_what_ended_long_ago(idle: Site, database_url: str, 
     await Delivery.filter(id=young.id).update(**ended)
     await Delivery.filter(id=waiting.id).update(updated_at=month_ago)
 
-    async def pruned(*options: str) -> str:
-        variables = {"JOBBERGATE_DATABASE__URL": database_url}
-        return await asyncio.to_thread(printed, tmp_path, "webhooks", "prune", *options, **variables)
+    def pruned(*options: str) -> str:
+        return printed(tmp_path, "webhooks", "prune", *options, JOBBERGATE_DATABASE__URL=database_url)
 
-    assert await pruned("--days", "30") == "Deliveries deleted: 1\n"
+    assert pruned("--days", "30") == "Deliveries deleted: 1\n"
     assert [it["id"] for it in await idle.deliveries(webhook)] == [young.id, waiting.id]
-    assert await pruned() == "Deliveries deleted: 0\n"
+    assert pruned() == "Deliveries deleted: 0\n"
     assert await Webhook.all().count() == 1

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from receiver import LOOPBACK, PATIENCE
+from patience import PATIENCE
+from receiver import LOOPBACK
 
 from jobbergate_server import DATABASE
 from jobbergate_webhooks.courier import COURIER

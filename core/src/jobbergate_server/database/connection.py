@@ -166,7 +166,7 @@ class Database:
             await self.client.execute_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
     async def insert(self, row: Model) -> None:
-        """Insert a new row as the last write of the current transaction.
+        """Insert a row unless it is stored already, as the last write of the current transaction.
 
         If it is also the first one, a single statement inserts and commits the row and its events.
 
@@ -175,6 +175,8 @@ class Database:
             LookupError: The current task has no transaction.
         """
         transaction = current.get()
+        if row._saved_in_db:  # noqa: SLF001 - no public attribute says it
+            return
         transaction.is_logged = self._before_commit is None and await insert_alone(
             self.client, row, self._rows(transaction, transaction.events())
         )

@@ -89,7 +89,7 @@ class _Endpoint:
                 answer = await self._route.handler(request)
                 if header:  # only now, as a request that fails by itself is answered as without the header
                     raise PreconditionFailed(header)
-                if isinstance(answer, Model) and not answer._saved_in_db:  # noqa: SLF001 - no public attribute tells it
+                if self._route.inserts and isinstance(answer, Model):
                     await self._database.insert(answer)
                 response = _committable(self._response(answer))
                 if claim:
