@@ -175,7 +175,7 @@ class Database:
             LookupError: The current task has no transaction.
         """
         transaction = current.get()
-        if row._saved_in_db:  # noqa: SLF001 - no public attribute says it
+        if row._saved_in_db:  # noqa: SLF001 - Tortoise offers no public attribute
             return
         transaction.is_logged = self._before_commit is None and await insert_alone(
             self.client, row, self._rows(transaction, transaction.events())
