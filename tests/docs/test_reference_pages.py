@@ -27,9 +27,10 @@ from jobbergate_devkit.reference.pages import (
 )
 from jobbergate_devkit.testing import conformance, fixtures
 from jobbergate_server.http import fields
+from jobbergate_server.plugins import hookspecs
 from jobbergate_server.plugins.contributions import collect
 from jobbergate_server.plugins.discovery import discover
-from jobbergate_server.plugins.registry import HOOKS, Plugins, hookspecs
+from jobbergate_server.plugins.registry import HOOKS, Plugins
 from jobbergate_server.settings import Settings, environment_name
 
 if TYPE_CHECKING:
