@@ -6,7 +6,6 @@ never a row without its file. Objects never change, so the cache of small ones n
 
 import asyncio
 import os
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
+from cachetools import LRUCache
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
@@ -59,7 +59,7 @@ class Files:
         """Prepare the store that ``config`` names; the first write creates a local directory."""
         self._url = config.url.get_secret_value()
         self._store: ObjectStore | None = None
-        self._cache = _Cache(CACHED_TOTAL_BYTES)
+        self._cache: LRUCache[str, bytes] = LRUCache(CACHED_TOTAL_BYTES, _cached_bytes)
         self._threads = ThreadPoolExecutor(THREADS, "files")
 
     @property
@@ -83,7 +83,7 @@ class Files:
             digest = await self._run(_write, content)
         except FileNotFoundError as error:  # the bucket does not exist
             raise Unavailable(FILE_STORE_UNAVAILABLE) from error
-        self._cache.add(digest, content)
+        self._remember(digest, content)
         return digest
 
     async def put_texts(self, texts: Iterable[str]) -> list[str]:
@@ -119,7 +119,7 @@ class Files:
         found = await asyncio.gather(*(self._run(_read, share) for share in shares))
         fetched = {digest: content for share in found for digest, content in share.items()}
         for digest, content in fetched.items():
-            self._cache.add(digest, content)
+            self._remember(digest, content)
         return {digest: fetched[digest] if content is None else content for digest, content in known.items()}
 
     async def prune(self, used: Callable[[], Awaitable[set[str]]], grace: timedelta = GRACE) -> list[str]:
@@ -146,6 +146,10 @@ class Files:
         """
         await self._run(obstore.put, PROBE_KEY, b"")
 
+    def _remember(self, digest: str, content: bytes) -> None:
+        if len(content) <= CACHED_FILE_BYTES:
+            self._cache[digest] = content
+
     async def _run(self, action: Callable[..., Result], *arguments: object) -> Result:
         # obstore's own coroutines can abort a process that exits just after one of them ends.
         try:
@@ -156,27 +160,8 @@ class Files:
             raise Unavailable(FILE_STORE_UNAVAILABLE) from error
 
 
-class _Cache:
-    """The most recently used small files, up to a number of bytes of memory."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._contents: OrderedDict[str, bytes] = OrderedDict()
-
-    def get(self, digest: str) -> bytes | None:
-        content = self._contents.get(digest)
-        if content is not None:
-            self._contents.move_to_end(digest)
-        return content
-
-    def add(self, digest: str, content: bytes) -> None:
-        if self.get(digest) is not None or len(content) > CACHED_FILE_BYTES:
-            return
-        self._contents[digest] = content
-        self._free -= len(content) + CACHED_OVERHEAD_BYTES
-        while self._free < 0:
-            _, removed = self._contents.popitem(last=False)
-            self._free += len(removed) + CACHED_OVERHEAD_BYTES
+def _cached_bytes(content: bytes) -> int:
+    return len(content) + CACHED_OVERHEAD_BYTES
 
 
 def _key(digest: str) -> str:

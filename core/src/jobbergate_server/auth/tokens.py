@@ -1,13 +1,13 @@
 """Bearer tokens: their signature, issuer, audience and dates (RFC 7519)."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple
 
 import orjson
+from cachetools import LRUCache
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwa import JWSAlgModel
@@ -43,8 +43,7 @@ class TokenVerifier:
         self._roles = settings.roles
         self._registry = _Registry(strict_check_header=False)
         self._clock = clock
-        self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
-        self._cache_size = cache_size
+        self._cache: LRUCache[bytes, _Verified] = LRUCache(cache_size)
         self._hits = self._misses = 0
 
     async def verify(self, token: str) -> Identity:
@@ -71,7 +70,7 @@ class TokenVerifier:
         expires = self._check_dates(claims)
         self._check_parties(claims)
         identity = Identity.from_claims(claims, permissions_claim=self._permissions_claim, roles=self._roles)
-        self._remember(digest, _Verified(identity, expires, self._provider.generation))
+        self._cache[digest] = _Verified(identity, expires, self._provider.generation)
         return identity
 
     def statistics(self) -> dict[str, float]:
@@ -136,12 +135,6 @@ class TokenVerifier:
             raise InvalidToken('claim "aud" must be a string or a list of strings')
         if self._audience not in audiences:
             raise InvalidToken('claim "aud" does not contain oidc.audience')
-
-    def _remember(self, digest: bytes, verified: _Verified) -> None:
-        self._cache.pop(digest, None)
-        while len(self._cache) >= self._cache_size:
-            self._cache.popitem(last=False)
-        self._cache[digest] = verified
 
 
 class _Registry(jws.JWSRegistry):
