@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
 import pytest
+from commands import run
 from moto.server import ThreadedMotoServer
+from processes import refused
 
 from jobbergate_server.errors import Unavailable
-from jobbergate_server.files import CACHED_BESIDES, CACHED_FILE, CACHED_TOTAL, GRACE, THREADS, Files
+from jobbergate_server.files import CACHED_FILE_BYTES, CACHED_OVERHEAD_BYTES, CACHED_TOTAL_BYTES, GRACE, THREADS, Files
 from jobbergate_server.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conftest import Call
 
 
-COMMAND = (str(Path(sys.executable).with_name("jobbergate-server")), "files", "prune")
 NOTHING = timedelta(0)
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-north-1"}
 
@@ -74,7 +74,7 @@ async def unused() -> set[str]:
 
 
 async def test_what_is_put_is_found_under_its_digest(files: Files, url: str) -> None:
-    contents = [b"", b"one", "Übung\r\n".encode(), bytes(range(256)), b"x" * (CACHED_FILE + 1), b"y" * 6_000_000]
+    contents = [b"", b"one", "Übung\r\n".encode(), bytes(range(256)), b"x" * (CACHED_FILE_BYTES + 1), b"y" * 6_000_000]
     digests = [await files.put(content) for content in contents]
     assert digests == [sha256(content).hexdigest() for content in contents]
     for store in (files, files if url.startswith("memory:") else opened(url)):
@@ -172,12 +172,12 @@ async def test_what_a_killed_process_has_left_half_written_is_removed(tmp_path: 
 
 async def test_small_files_that_were_used_last_are_kept_in_memory(tmp_path: Path) -> None:
     files = opened(f"file:///{tmp_path}/store")
-    fitting = CACHED_TOTAL // CACHED_FILE
-    contents = [number.to_bytes(4) * (CACHED_FILE // 4) for number in range(fitting + 10)]
+    fitting = CACHED_TOTAL_BYTES // CACHED_FILE_BYTES
+    contents = [number.to_bytes(4) * (CACHED_FILE_BYTES // 4) for number in range(fitting + 10)]
     first, second, *rest = [await files.put(content) for content in contents[:fitting]]
     await files.get(first)
     late = [await files.put(content) for content in contents[fitting:]]
-    large = await files.put(b"x" * (CACHED_FILE + 1))
+    large = await files.put(b"x" * (CACHED_FILE_BYTES + 1))
     for path in (tmp_path / "store").glob("??/*"):
         path.unlink()
     for digest in (first, rest[-1], *late):
@@ -190,7 +190,7 @@ async def test_small_files_that_were_used_last_are_kept_in_memory(tmp_path: Path
 async def test_many_tiny_files_take_no_more_memory_than_a_few_large_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobbergate_server.files.CACHED_TOTAL", 10 * CACHED_BESIDES)
+    monkeypatch.setattr("jobbergate_server.files.CACHED_TOTAL_BYTES", 10 * CACHED_OVERHEAD_BYTES)
     files = opened(f"file:///{tmp_path}/store")
     digests = [await files.put(bytes([number])) for number in range(20)]
     shutil.rmtree(tmp_path / "store")
@@ -206,18 +206,11 @@ def make_old(path: Path, age: timedelta = GRACE) -> None:
     os.utime(path, (moment, moment))
 
 
-async def prune(database_url: str, folder: Path, **variables: str) -> tuple[int, list[str], str]:
+def prune(database_url: str, folder: Path, **variables: str) -> tuple[int, list[str], str]:
     """Exit status and output of the command."""
     own = {"JOBBERGATE_DATABASE__URL": database_url, "JOBBERGATE_FILES__URL": f"file:///{folder}"}
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **own, **variables},
-        cwd=folder.parent,
-    )
-    output, errors = await process.communicate()
-    return process.returncode or 0, output.decode().splitlines(), errors.decode()
+    done = run(folder.parent, "files", "prune", **own, **variables)
+    return done.exit_code, done.stdout.splitlines(), done.stderr
 
 
 def stored(folder: Path) -> set[str]:
@@ -248,15 +241,15 @@ async def test_the_command_removes_what_no_row_has_pointed_to_for_a_day(
     old, young = await store.put(b"old"), await store.put(b"young")
     for digest in (*used, old):
         make_old(folder / digest[:2] / digest)
-    assert await prune(database_url, folder) == (0, [old], "")
+    assert prune(database_url, folder) == (0, [old], "")
     assert stored(folder) == used | {young}
-    assert await prune(database_url, folder) == (0, ["There is nothing to remove."], "")
+    assert prune(database_url, folder) == (0, ["There is nothing to remove."], "")
 
     assert (await call("DELETE", f"/jobbergate/job-scripts/{script_id}"))[0] == 204
-    _, removed, _ = await prune(database_url, folder)
+    _, removed, _ = prune(database_url, folder)
     assert len(removed) == 2
     assert (await call("DELETE", f"/jobbergate/applications/{application_id}"))[0] == 204
-    _, last, _ = await prune(database_url, folder)
+    _, last, _ = prune(database_url, folder)
     assert {*removed, *last} == used
     assert stored(folder) == {young}
 
@@ -269,7 +262,7 @@ async def test_the_command_removes_nothing_while_a_plugin_with_rows_is_not_activ
     for path in folder.glob("??/*"):
         make_old(path)
     disabled = '["email-notifications", "job-submissions", "job-scripts"]'
-    status, output, errors = await prune(database_url, folder, JOBBERGATE_PLUGINS__DISABLED=disabled)
+    status, output, errors = prune(database_url, folder, JOBBERGATE_PLUGINS__DISABLED=disabled)
     assert (status, output) == (1, [])
     assert errors == (
         "Error: The tables of job_scripts, job_submissions may point to files, and these plugins are not active.\n"
@@ -283,17 +276,17 @@ async def test_the_command_removes_nothing_by_the_word_of_a_database_without_tab
     folder = tmp_path / "files"
     digest = await opened(f"file:///{folder}").put(b"old")
     make_old(folder / digest[:2] / digest)
-    status, output, errors = await prune(empty_database_url, folder)
+    status, output, errors = prune(empty_database_url, folder)
     assert (status, output) == (1, [])
     assert errors.startswith("Error: The schema is behind: ")
     assert stored(folder) == {digest}
 
 
-async def test_the_command_says_when_the_store_is_not_there(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.database("sqlite")
+def test_the_command_says_when_the_store_is_not_there(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "files").write_text("in the way")
-    status, output, errors = await prune(database_url, tmp_path / "files")
-    assert (status, output) == (1, [])
-    assert errors.startswith("Error: files.url: not writable")
+    variables = {"JOBBERGATE_DATABASE__URL": database_url, "JOBBERGATE_FILES__URL": f"file:///{tmp_path}/files"}
+    assert refused(tmp_path, "files", "prune", **variables).startswith("Error: files.url: not writable")
 
 
 async def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(
@@ -301,5 +294,5 @@ async def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(
 ) -> None:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_endpoint}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(Unavailable, match=r"^The file store cannot be reached at the moment\.$"):
+    with pytest.raises(Unavailable, match=r"^The file store is unavailable\. Retry the request\.$"):
         await opened("s3://nobodys-bucket/files").put(b"text")

@@ -30,8 +30,7 @@ class Route:
     turns into JSON; or with None for a status without a body.
 
     POST, PUT, PATCH and DELETE run inside one database transaction, which is committed before the answer leaves and
-    rolled back when the handler raises or answers with a status from 400. A row that is new when the handler returns
-    it is inserted then: the fastest way where a request writes nothing else. What takes long (storing files, rendering)
+    rolled back when the handler raises or answers with a status from 400. What takes long (storing files, rendering)
     is done by ``prepare``, which runs before the transaction begins and leaves its results on the request.
 
     What a GET answers has an entity tag. That of one thing, whose path ends with a parameter, is also made when a
@@ -48,6 +47,8 @@ class Route:
     handler: Callable[[web.Request], Awaitable[Answer]]
     permission: Permission | Access = field(kw_only=True)
     status: int = field(default=200, kw_only=True)
+    inserts: bool = field(default=False, kw_only=True)
+    """Whether the handler returns a new row, which is inserted in the same statement as its events where possible."""
     prepare: Callable[[web.Request], Awaitable[None]] | None = field(default=None, kw_only=True)
     under: str | None = field(default=None, kw_only=True)
     """The segment between mount and path: the plugin's slug, unless ``""`` puts the route directly below the mount."""

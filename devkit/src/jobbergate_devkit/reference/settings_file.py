@@ -46,7 +46,7 @@ def settings_toml(installed: Iterable[Plugin] | None = None) -> str:
         if (table := subtable(field)) is not None:
             last = _add_table(document, table, name)
     for plugin in plugins.active:
-        model: type[Section] | None = plugins.call(plugin, "register_settings")
+        model: type[Section] | None = plugins.call_one(plugin, "register_settings")
         if model is not None:
             _add_table(last, model, "plugins", plugin.slug)
     plugins.refuse_failures()

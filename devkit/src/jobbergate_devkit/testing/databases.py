@@ -4,10 +4,14 @@ The server is that of `JOBBERGATE_TEST_POSTGRES_URL`, or one of the package `pix
 """
 
 import asyncio
+import fcntl
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -26,6 +30,32 @@ ROOM = 2**30
 """Bytes that must be free there for the databases of a run."""
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "'256MB'"}
 """What lets a database survive a crash of its machine is worth nothing to one of tests, and a long log neither."""
+NAME = "jobbergate-tests-"
+"""The beginning of the names of directories in which runs keep PostgreSQL."""
+WATCH = """
+import fcntl, os, shutil, signal, sys, time
+from contextlib import suppress
+from pathlib import Path
+
+def remove(directory, flags, stop):
+    with suppress(OSError):  # it is in use, or removed already
+        fcntl.flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_EX | flags)
+        process = directory / "data" / "postmaster.pid"
+        with suppress(OSError, IndexError):
+            pid = int(process.read_text().split()[0])
+            while stop and process.exists():
+                os.kill(pid, signal.SIGQUIT)
+                time.sleep(0.1)
+        shutil.rmtree(directory, ignore_errors=True)
+
+own = Path(sys.argv[1])
+for directory in own.parent.glob(sys.argv[2] + "*"):
+    if directory != own:
+        # Its watcher was killed as well. PostgreSQL shuts down within a minute when its files are gone.
+        remove(directory, fcntl.LOCK_NB, stop=False)
+remove(own, 0, stop=True)
+"""
+"""Program that stops PostgreSQL and removes its directory as soon as no process of the run is left."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,8 +91,8 @@ def postgres_url(shared_directory: Path) -> Iterator[str]:
 
     # Not below pytest's directory: root's PostgreSQL runs as another user, and the next pytest would lock it out there.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
-    with get_server(_place() / f"jobbergate-{run}", cleanup_mode="delete") as server:
-        uri = server.get_uri()
+    with _used(_place() / f"{NAME}{run}") as directory:
+        uri = get_server(directory / "data", cleanup_mode=None).get_uri()
         settings = (f"ALTER SYSTEM SET {name} = {value}" for name, value in SETTINGS.items())
         asyncio.run(_execute(uri, *settings, "SELECT pg_reload_conf()"))
         yield uri
@@ -129,6 +159,31 @@ async def _execute(url: str, *statements: str) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@contextmanager
+def _used(directory: Path) -> Iterator[Path]:
+    """Keep the directory until no process of this run uses it: the lock of a process ends with it, in whatever way."""
+    while True:
+        directory.mkdir(exist_ok=True)
+        lock = os.open(directory, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if directory.exists() and os.path.samestat(os.fstat(lock), directory.stat()):
+            break
+        os.close(lock)  # a watcher has removed it meanwhile
+    # In a session of its own: no signal to the processes of the run reaches it.
+    watcher = subprocess.Popen(  # noqa: S603 - the program above
+        [sys.executable, "-I", "-S", "-c", WATCH, str(directory), NAME],
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    watcher.returncode = 0  # it outlives this process, which would warn of that
+    try:
+        yield directory
+    finally:
+        os.close(lock)
 
 
 def _place() -> Path:
