@@ -45,7 +45,7 @@ config: $(INSTALLED)-docs ## Write config/jobbergate.toml from the settings mode
 	$(BIN)/python -m jobbergate_devkit.reference.settings_file > $(VENV)/jobbergate.toml
 	mv $(VENV)/jobbergate.toml config/jobbergate.toml
 
-reference: $(INSTALLED)-docs ## Write docs/reference from the code
+reference: $(INSTALLED)-docs ## Write the generated pages of docs/reference
 	$(BIN)/python -m jobbergate_devkit.reference.pages docs/reference
 
 # The variable disables a notice of the theme about the future of MkDocs, as the notice recommends.
