@@ -1,6 +1,6 @@
-"""The reference pages of the documentation, written from the code that they describe.
+"""The reference pages of the documentation, generated from the code that they describe.
 
-`python -m jobbergate_server.manual FOLDER` writes them; `make reference` keeps them in `docs/reference`.
+`python -m jobbergate_devkit.reference.pages FOLDER` writes them; `make reference` writes them to `docs/reference`.
 """
 
 import ast
@@ -33,41 +33,41 @@ from jobbergate_server.routing.route import MOUNT
 from jobbergate_server.settings import Settings, environment_name, subtable
 
 WIDTH = 100
-MADE = "<!-- Written by `make reference`; what it says stands in the code. -->"
+MADE = "<!-- Written by `make reference` from the code. Do not edit. -->"
 CONSTANTS: Mapping[str, str] = {
-    "AUTHENTICATED": "The `permission` of a route that asks for a valid token and for nothing more.",
-    "BODY": "`request[BODY]`: the JSON body, as the schema of `json_schema` has loaded it.",
-    "CLIENT_ID_LENGTH": "Characters that a client id may have, as the length of a column.",
+    "AUTHENTICATED": "The `permission` of a route that requires a valid token and no permission.",
+    "BODY": "`request[BODY]`: the JSON body, loaded by the schema of `json_schema`.",
+    "CLIENT_ID_LENGTH": "Maximum number of characters in a client id; use it as the length of a column.",
     "DATABASE": "`request.app[DATABASE]`: the database.",
-    "EMAIL_LENGTH": "Characters that an e-mail address may have, as the length of a column.",
-    "EVENTS": "`request.app[EVENTS]`: the kinds of events that the plugins have registered, by name.",
+    "EMAIL_LENGTH": "Maximum number of characters in an e-mail address; use it as the length of a column.",
+    "EVENTS": "`request.app[EVENTS]`: the event types that the plugins have registered, by name.",
     "FILES": "`request.app[FILES]`: the file store, a `Files`.",
-    "FORM": "`request[FORM]`: the form with its files, as the schema of `form_schema` has loaded it.",
-    "HEADERS": "`request[HEADERS]`: the headers, as the schema of `headers_schema` has loaded them.",
-    "IDENTITY": "`request[IDENTITY]`: whom the token was issued to, with `subject`, `permissions`, `email`, "
+    "FORM": "`request[FORM]`: the form with its files, loaded by the schema of `form_schema`.",
+    "HEADERS": "`request[HEADERS]`: the headers, loaded by the schema of `headers_schema`.",
+    "IDENTITY": "`request[IDENTITY]`: the caller, with `subject`, `permissions`, `email`, "
     "`client_id` and `organization`.",
-    "PATH": "`request[PATH]`: the parameters of the path, as the schema of `match_info_schema` has loaded them.",
-    "PUBLIC": "The `permission` of a route that everybody may call without a token.",
-    "QUERY": "`request[QUERY]`: the query, as the schema of `querystring_schema` has loaded it.",
-    "Statistics": "What `lifespan` gets as `statistics`: a function that answers numbers by name.",
+    "PATH": "`request[PATH]`: the parameters of the path, loaded by the schema of `match_info_schema`.",
+    "PUBLIC": "The `permission` of a route that requires no token.",
+    "QUERY": "`request[QUERY]`: the query, loaded by the schema of `querystring_schema`.",
+    "Statistics": "The type of the argument `statistics` of `lifespan`: a function that returns numbers by name.",
     "__version__": "The version of the server.",
     "fields": "The module of the [fields of schemas](#fields-of-schemas).",
-    "hookimpl": "The decorator that makes a function the implementation of the hook of its name.",
+    "hookimpl": "The decorator of a function that implements the hook with the same name.",
 }
-"""What the public names mean that have no docstring of their own."""
+"""The meanings of public names without a docstring."""
 FIELDS = ("Text", "Integer", "Boolean", "Choice", "Literal", "Path", "Timestamp", "List", "Object", "Nested")
-"""The fields that a schema is made of."""
+"""The fields of schemas."""
 KIT = ("__init__", "databases", "conformance")
-"""The modules of the test kit whose names are for authors."""
+"""The modules of the test kit with names for authors of plugins."""
 WITH_METHODS = frozenset({"Files", "PluginContext", "FieldError"})
-"""The classes whose methods plugins call; those of others are the server's."""
+"""The classes whose methods plugins call. The server calls those of all other classes."""
 
 
 def pages() -> dict[str, str]:
-    """The text of each page, by the name of its file, for the plugins of this environment.
+    """Return the text of each page, by the name of its file, for the plugins of this environment.
 
     Raises:
-        StartError: A plugin cannot say what it brings.
+        StartError: A plugin failed.
     """
     settings = Settings.model_construct()
     contributions = collect(Plugins(discover(), settings.plugins), settings)
@@ -92,13 +92,13 @@ def write(folder: Path) -> None:
 
 
 def api_errors() -> list[type[errors.ApiError]]:
-    """The errors that a handler can raise, by status."""
+    """Return the errors that a handler can raise, sorted by status."""
     found = [it for it in vars(errors).values() if isinstance(it, type) and issubclass(it, errors.ApiError)]
     return sorted((it for it in found if it is not errors.ApiError), key=lambda it: (it.status, it.__name__))
 
 
 def settings_tables(contributions: Iterable[Contribution]) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]]:
-    """The tables of settings with their paths, those in others too."""
+    """Yield the tables of settings, including nested ones, with their paths."""
     for name, field in Settings.model_fields.items():
         if (table := subtable(field)) is not None:
             yield from _tables(table, name)
@@ -108,7 +108,7 @@ def settings_tables(contributions: Iterable[Contribution]) -> Iterator[tuple[tup
 
 
 def all_commands(contributions: Iterable[Contribution]) -> Iterator[tuple[str, click.Command]]:
-    """The commands with their names, of the server and of the plugins."""
+    """Yield the commands of the server and of the plugins, with their names."""
     yield from _commands_in({name: entry.load() for name, entry in command_entries().items()})
     for it in contributions:
         if it.commands:
@@ -133,7 +133,7 @@ def _names() -> Iterator[str]:
     names = [name for name in jobbergate_server.__all__ if name not in CONSTANTS]
     values = {name: getattr(jobbergate_server, name) for name in names}
     exceptions = {it.__name__ for it in (*api_errors(), errors.ApiError)}
-    yield from ("# Python names", "", "Everything that a plugin imports is in the package `jobbergate_server`.", "")
+    yield from ("# Python names", "", "A plugin imports all names from the package `jobbergate_server`.", "")
     yield from ("The errors that a handler raises are in [Errors](errors.md).", "", "## Constants", "")
     yield from ("| Name | Meaning |", "|---|---|")
     yield from (f"| `{name}` | {_cell(CONSTANTS[name])} |" for name in jobbergate_server.__all__ if name in CONSTANTS)
@@ -162,8 +162,8 @@ def _entry(name: str, value: object) -> Iterator[str]:
 
 def _settings(contributions: Iterable[Contribution]) -> Iterator[str]:
     yield from ("# Settings", "")
-    yield "Settings come from a TOML file (`--config`) and from environment variables, which win. A list is JSON there."
-    yield "A key that does not exist is an error. A setting without a default is shown with —."
+    yield "Settings are in a TOML file (`--config`) and in environment variables. A variable overrides the file, and a"
+    yield "list in a variable is JSON. An unknown key is an error. — means that a setting has no default."
     for path, model in settings_tables(contributions):
         yield from ("", f"## `{'.'.join(path)}`", "", *_text(model.__doc__), "")
         yield from ("| Setting | Default | Environment variable | Meaning |", "|---|---|---|---|")
@@ -177,10 +177,10 @@ def _settings(contributions: Iterable[Contribution]) -> Iterator[str]:
 def _permissions(contributions: Iterable[Contribution]) -> Iterator[str]:
     contributions = list(contributions)
     yield from ("# Permissions", "")
-    yield "A token names in its claim `permissions`, a list of texts, what its bearer may do."
-    yield "The settings [`oidc.permissions_claim` and `oidc.roles`](settings.md#oidc) suit other tokens."
-    yield "`jobbergate-server audit` prints the routes of a site, with those of its own plugins."
-    yield from ("", "| Permission | What it allows | Plugin |", "|---|---|---|")
+    yield "The claim `permissions` of a token is a list of the permissions of its bearer."
+    yield "For other tokens, set [`oidc.permissions_claim` or `oidc.roles`](settings.md#oidc)."
+    yield "`jobbergate-server audit` prints the routes of an installation with all its plugins."
+    yield from ("", "| Permission | Allows | Plugin |", "|---|---|---|")
     for it in contributions:
         for permission in it.permissions:
             yield f"| `{permission.name}` | {_cell(permission.description)} | {it.plugin.slug} |"
@@ -190,21 +190,21 @@ def _permissions(contributions: Iterable[Contribution]) -> Iterator[str]:
             allowed = route.permission
             needed = f"`{allowed.name}`" if isinstance(allowed, Permission) else allowed.value
             yield f"| `{route.method} {MOUNT}{route.location(it.plugin.slug)}` | {needed} |"
-    yield from ("", "## Routes without a permission", "", "| Python name | Who may call |", "|---|---|")
+    yield from ("", "## Routes without a permission", "", "| Python name | Allowed callers |", "|---|---|")
     yield from (f"| `{access.name}` | {access.value} |" for access in Access)
 
 
 def _events(contributions: Iterable[Contribution]) -> Iterator[str]:
     yield from ("# Events", "")
-    yield "What requests have done. Plugins are told of it by the hooks [`before_commit`](plugins.md#before_commit) and"
-    yield "[`on_event`](plugins.md#on_event), and other programs by [webhooks](../howto/webhooks.md)."
-    yield from ("", "| Event | What has happened | Plugin |", "|---|---|---|")
+    yield "Each change emits an event. Plugins receive it in the hooks [`before_commit`](plugins.md#before_commit) and"
+    yield "[`on_event`](plugins.md#on_event). [Webhooks](../howto/webhooks.md) notify other programs of it."
+    yield from ("", "| Event | Meaning | Plugin |", "|---|---|---|")
     for it in contributions:
         yield from (f"| `{event.name}` | {_cell(event.description)} | {it.plugin.slug} |" for event in it.events)
 
 
 def _commands(contributions: Iterable[Contribution]) -> Iterator[str]:
-    yield from ("# Commands", "", "Each takes `--help`.")
+    yield from ("# Commands", "", "Each command has the option `--help`.")
     for name, command in all_commands(contributions):
         usage = " ".join(param.make_metavar(click.Context(command)) for param in _arguments(command))
         yield from ("", f"## `{f'{name} {usage}'.rstrip()}`", "", *_text(command.help), "")
@@ -216,19 +216,22 @@ def _commands(contributions: Iterable[Contribution]) -> Iterator[str]:
 
 def _errors() -> Iterator[str]:
     yield from ("# Errors", "")
-    yield "An error is answered with its status and a JSON object whose `detail` says in words what is wrong:"
+    yield "An error response has the status of the error and a JSON object. Its `detail` is the error message:"
     yield from ("", "```json", json.dumps({"detail": ERRORS["401"][3]}), "```", "")
-    yield "Values that are not valid are all told at once, with status 422. `loc` is where a value stands, `msg` is for"
-    yield "people, `type` for programs, and `ctx`, where there is one, has the numbers of the text:"
+    yield "A response with status 422 lists all invalid values. `loc` is the location of a value, `msg` is a message"
+    yield "for people, `type` is for programs, and the optional `ctx` has the values in the message:"
     yield from ("", "```json", json.dumps({"detail": [PROBLEM]}, indent=2), "```", "")
-    yield "A failure of the server itself is answered 500 and written to the log."
-    yield from ("", "## What a handler raises", "", "Each is in `jobbergate_server`, unless only the core raises it.")
+    yield "After an internal error, the server responds 500 and logs the error."
+    yield from ("", "## Errors of handlers", "", "The package `jobbergate_server` has all errors that plugins raise.")
     yield from ("The transaction of the request is rolled back.", "", "| Error | Status | Meaning |", "|---|---|---|")
     for error in api_errors():
         text = _cell(error.__doc__ or "")
-        core = "" if error.__name__ in jobbergate_server.__all__ else " Raised by the core alone."
+        core = "" if error.__name__ in jobbergate_server.__all__ else " Only the core raises it."
         yield f"| `{error.__name__}` | {error.status} | {text}{core} |"
-    yield from ("", "A row that contradicts another one (`tortoise.exceptions.IntegrityError`) is answered 409.")
+    yield from (
+        "",
+        "A row that conflicts with another row (`tortoise.exceptions.IntegrityError`) results in status 409.",
+    )
     yield from ("", "### `ApiError`", "", "```{ .python .signature }", *_class(_definition(errors.ApiError)), "```", "")
     yield from _text(errors.ApiError.__doc__)
     yield from (
@@ -247,7 +250,7 @@ def _errors() -> Iterator[str]:
 
 
 def kit() -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
-    """What the test kit defines, by name; it is read and not imported, because it needs what only tests have."""
+    """Return the definitions of the test kit by name, from its source: an import would need packages of tests."""
     sources = (files("jobbergate_server") / "testing" / f"{name}.py" for name in KIT)
     nodes = [node for source in sources for node in ast.parse(source.read_text("utf-8")).body]
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -255,7 +258,7 @@ def kit() -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
 
 
 def is_fixture(node: ast.AST) -> bool:
-    """Whether the definition is that of a fixture of pytest."""
+    """Return whether the definition is a pytest fixture."""
     return any("pytest.fixture" in ast.unparse(it) for it in getattr(node, "decorator_list", []))
 
 
@@ -264,14 +267,14 @@ def _testing() -> Iterator[str]:
     yield from (
         "# Test kit",
         "",
-        "What the tests of a plugin use; [Test a plugin](../howto/test-a-plugin.md) shows how.",
+        "The fixtures and tests for plugins: see [Test a plugin](../howto/test-a-plugin.md).",
     )
-    yield from ("All of it is in `jobbergate_devkit.testing`.", "", "## Fixtures")
+    yield from ("The package is `jobbergate_devkit.testing`.", "", "## Fixtures")
     for name, node in defined.items():
         if is_fixture(node):
             yield from ("", f"### `{name}`", "", *_text(ast.get_docstring(node)))
     yield from ("", "## Servers", "")
-    yield from ("`make_app` is called as this, and its answer is a `Served`:", "", "```{ .python .signature }")
+    yield from ("This is the signature of `make_app`, which returns a `Served`:", "", "```{ .python .signature }")
     yield from (*_signature(_method(defined["MakeApp"], "__call__")), "```")
     yield from ("", "### `Served`", "", *_text(ast.get_docstring(defined["Served"])))
     for name in ("client_as", "client", "token"):
@@ -314,7 +317,7 @@ def _option(option: click.Option, command: click.Command) -> str:
 
 
 def _definition(value: Any) -> ast.AST:  # noqa: ANN401 - a function or a class
-    """The definition of a function or of a class in its source."""
+    """Return the definition of a function or a class in its source."""
     value = inspect.unwrap(value) if not isinstance(value, type) else value
     tree = ast.parse(inspect.getsource(sys.modules[value.__module__]))
     return next(node for node in tree.body if getattr(node, "name", None) == value.__name__)
@@ -332,7 +335,7 @@ def _signature(node: Any) -> list[str]:  # noqa: ANN401 - a definition of either
 
 
 def _parts(arguments: str) -> Iterator[str]:
-    """The arguments one by one: a comma in brackets divides none.
+    """Yield the arguments; a comma in brackets or quotes separates no arguments.
 
     >>> list(_parts("self, rows: dict[str, int], *, key: str=','"))
     ['self', 'rows: dict[str, int]', '*', "key: str=','"]
@@ -350,7 +353,7 @@ def _parts(arguments: str) -> Iterator[str]:
 def _class(node: Any) -> list[str]:  # noqa: ANN401 - the definition of a class
     bases = ", ".join(ast.unparse(base) for base in node.bases)
     lines = [f"class {node.name}({bases})" if bases else f"class {node.name}"]
-    if bases in {"", "NamedTuple"}:  # what others have there is for the libraries that they derive from
+    if bases in {"", "NamedTuple"}:  # the attributes of other classes are for their base classes
         lines += [f"    {ast.unparse(it)}" for it in node.body if isinstance(it, ast.AnnAssign)]
     for it in node.body:
         if isinstance(it, ast.FunctionDef) and it.name == "__init__":
@@ -359,7 +362,7 @@ def _class(node: Any) -> list[str]:  # noqa: ANN401 - the definition of a class
 
 
 def _text(docstring: str | None) -> list[str]:
-    """The docstring as Markdown, with what it says of errors as a list."""
+    """Return the docstring as Markdown, with its errors as a list."""
     text, _, raised = cleandoc(docstring or "").replace("``", "`").partition("\nRaises:\n")
     lines = re.sub(r"^>>> (?:.+\n?)+", _fenced, text, flags=re.MULTILINE).rstrip().split("\n")
     if raised:
@@ -373,7 +376,7 @@ def _fenced(example: re.Match[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """The first paragraph as the cell of a table."""
+    """Return the first paragraph as the cell of a table."""
     paragraph = cleandoc(text).split("\n\n")[0].replace("``", "`").replace("|", "\\|")
     return " ".join(paragraph.split())
 

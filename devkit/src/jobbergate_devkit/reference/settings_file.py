@@ -1,6 +1,6 @@
-"""The reference of all settings, as a TOML file that holds every one with its default.
+"""The reference of all settings, as a TOML file with their defaults.
 
-`python -m jobbergate_server.reference` prints it; `make config` keeps it in `config/jobbergate.toml`.
+`python -m jobbergate_devkit.reference.settings_file` prints it; `make config` writes it to `config/jobbergate.toml`.
 """
 
 import json
@@ -21,19 +21,19 @@ from jobbergate_server.settings import Section, Settings, environment_name, subt
 
 WIDTH = 120
 HEAD = """
-The settings of Jobbergate Server, each with its default; those that have none are commented out.
+The settings of Jobbergate Server with their defaults. Settings without a default are commented out.
 
-Give the file with `--config`. An environment variable, named above each setting, wins over it; a list is JSON there.
+Pass the file with `--config`. The environment variable above a setting overrides it. A list in a variable is JSON.
 
 Written by `make config` from the settings models of the server and of the installed plugins.
 """
 
 
 def settings_toml(installed: Iterable[Plugin] | None = None) -> str:
-    """The reference, with a table for every plugin of this environment, or of ``installed``, that has settings.
+    """Return the reference, with the settings of the plugins of this environment or of ``installed``.
 
     Raises:
-        StartError: A plugin cannot be imported, or fails to name its settings.
+        StartError: A plugin failed.
     """
     plugins = Plugins(discover() if installed is None else installed, settings.Plugins())
     lines = [*_comment(HEAD)]
@@ -65,7 +65,7 @@ def _table(model: type[BaseModel], *path: str) -> Iterator[str]:
 
 
 def toml_value(field: FieldInfo) -> str | None:
-    """The default of the setting in TOML; None when there is none."""
+    """Return the default of the setting in TOML; None if it has no default."""
     default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
     return None if default is None else _value(default)
 
@@ -76,7 +76,7 @@ def _assignment(name: str, field: FieldInfo) -> str:
 
 
 def _value(value: object) -> str:
-    """The value in TOML.
+    """Return the value in TOML.
 
     >>> _value({"origins": ["https://portal.example.com"], "every": True})
     '{"origins" = ["https://portal.example.com"], "every" = true}'

