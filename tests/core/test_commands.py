@@ -81,7 +81,7 @@ async def test_a_command_that_is_a_coroutine_has_the_database_at_hand(
 
 def test_a_command_needs_a_current_schema(tmp_path: Path, variables: dict[str, str]) -> None:
     said = refused(tmp_path, "alpha", "add-application", "One", **variables)
-    assert said.startswith("Error: The schema is behind: applications.0001_initial, ")
+    assert said.startswith("Error: The database schema is out of date. Missing migrations: applications.0001_initial, ")
     assert said.endswith(" must be applied.\n")
 
 

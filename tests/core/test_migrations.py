@@ -101,7 +101,7 @@ async def test_processes_that_migrate_at_once_apply_everything_once(empty_databa
         (0, b"")
     ] * 4
     said = sorted(output.decode().splitlines() for output, _ in outputs)
-    assert said[:3] == [["The schema is up to date."]] * 3
+    assert said[:3] == [["The database schema is up to date."]] * 3
     assert [name for name in said[3] if name in FIRST] == FIRST
 
 
@@ -123,7 +123,7 @@ async def test_a_server_refuses_a_schema_that_is_behind(empty_database_url: str)
     with pytest.raises(StartError) as failure:
         await start(empty_database_url, migrate_on_start=False)
     assert str(failure.value) == (
-        f"The schema is behind: {missing} must be applied. Run `jobbergate-server migrate`, "
+        f"The database schema is out of date. Missing migrations: {missing}. Run `jobbergate-server migrate`, "
         "or set database.migrate_on_start."
     )
     async with fresh.connected():

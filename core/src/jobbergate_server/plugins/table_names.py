@@ -1,4 +1,4 @@
-"""The database tables that a plugin's models stand for."""
+"""The names of the database tables of a plugin's models."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -9,7 +9,7 @@ from jobbergate_server.plugins.context import Models
 
 
 def models_of(module: str) -> Iterator[type[Model]]:
-    """The models that ``module`` itself defines."""
+    """Yield the models that ``module`` itself defines."""
     for value in vars(import_module(module)).values():
         if (
             isinstance(value, type)
@@ -21,13 +21,13 @@ def models_of(module: str) -> Iterator[type[Model]]:
 
 
 def tables(models: Models) -> list[str]:
-    """The names of the tables of ``models``, also of those that stand between two of them and have a name."""
+    """Return the names of the tables of ``models``, including those of many-to-many relations."""
     names: dict[str, None] = {}
     for model in models_of(models.module):
         meta = model._meta  # noqa: SLF001 - likewise
         names[meta.db_table] = None
         relations = (meta.fields_map[name] for name in sorted(meta.m2m_fields))
-        # The other side of a relation has it too, and may be another plugin's.
-        between = (it.through for it in relations if not it._generated)  # type: ignore[attr-defined]  # noqa: SLF001 - what Tortoise keeps of the sides
+        # Both sides of a relation have the table, and the other side may belong to another plugin.
+        between = (it.through for it in relations if not it._generated)  # type: ignore[attr-defined]  # noqa: SLF001 - Tortoise's only mark of the other side
         names |= dict.fromkeys(name for name in between if name)
     return list(names)
