@@ -42,7 +42,7 @@ class Site:
         info = self.folder / f"{module}-{version}.dist-info"
         info.mkdir()
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
-        lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+        lines += [f"Requires-Dist: {requirement}" for requirement in ("jobbergate-server", *requires)]
         (info / "METADATA").write_text("\n".join(lines) + "\n")
         (info / "entry_points.txt").write_text(f"[jobbergate.plugins]\n{slug} = {module}\n")
         return module

@@ -67,8 +67,8 @@ class Site:
             return row
 
     async def settle(self) -> None:
-        """Stop the server, which waits until all mails are on their way."""
-        await self.served.close()
+        """Wait until every mail is sent or has failed."""
+        await self.served.reactions()
 
 
 class MakeSite:

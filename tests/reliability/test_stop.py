@@ -35,7 +35,7 @@ HELD_UP = """
 import asyncio
 import sys
 from aiohttp import web
-from jobbergate_server import server
+from jobbergate_server.serving import processes
 from jobbergate_server.settings import Server
 
 async def never_ends(_):
@@ -54,8 +54,8 @@ def build():
     app.cleanup_ctx.append(never_ends)
     return app
 
-server.STOP_SECONDS = 0.1
-server.serve(build, server.listen(Server(port=0)), announce=held_up)
+processes.STOP_SECONDS = 0.1
+processes.serve(build, processes.listen(Server(port=0)), announce=held_up)
 """
 BODY = f"{HEAD}#!/bin/sh\nhostname\n\r\n--{BOUNDARY}--\r\n".encode()
 

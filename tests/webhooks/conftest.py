@@ -42,6 +42,7 @@ class Site:
         """Add a job script; its id."""
         status, script = await self.call("POST", SCRIPTS, client, json={"job_script_name": name})
         assert status == 201
+        await self.served.reactions()
         return int(script["id"])
 
     async def deliveries(self, webhook: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from .auth.middleware import IDENTITY
 from .auth.permissions import AUTHENTICATED, PUBLIC, Permission
 from .database.connection import transaction
 from .database.event_log import purge_events
+from .database.file_field import FileField
 from .database.models import EventRecord
 from .database.prepared import PreparedQuery
 from .database.rows import delete_row, get_row
@@ -23,7 +24,7 @@ from .errors import (
     Unprocessable,
 )
 from .events import Event, EventType, Origin
-from .files import FileField, Files
+from .files import Files
 from .http import fields
 from .http.fields import Schema
 from .http.forms import File, Upload
@@ -35,7 +36,7 @@ from .lists.query import ListParameters, ListQuery
 from .plugins.context import HandledRequest, Models, PluginContext, Statistics
 from .plugins.contribution import EVENTS
 from .plugins.hookspecs import hookimpl
-from .routing.route import Route
+from .routing.route import MOUNT, Route
 from .settings import Section
 
 __version__: str
@@ -51,6 +52,7 @@ __all__ = [
     "FORM",
     "HEADERS",
     "IDENTITY",
+    "MOUNT",
     "PATH",
     "PUBLIC",
     "QUERY",

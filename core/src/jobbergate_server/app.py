@@ -47,6 +47,7 @@ MAX_BODY = 8 * 2**20
 REACTION_SECONDS = 4.0
 """Seconds that reactions to events have to finish when the server shuts down."""
 
+Lifespan = AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]]
 Step = Callable[[web.Application], Awaitable[None]]
 
 log = structlog.get_logger()
@@ -178,26 +179,29 @@ async def _lifespan(app: web.Application, contribution: Contribution, statistics
     if not contribution.is_active:  # a plugin that it requires has failed
         yield
         return
-    with app[DATABASE].bound():
-        lifespan = plugins.call(plugin, "lifespan", _context_manager, context=context, statistics=statistics)
-        values = await plugins.wait(plugin, "lifespan", lifespan.__aenter__()) if lifespan else None
-    for key, value in (values or {}).items():
-        app[key] = value
-    context.serve(app)
-    entered = lifespan if contribution.is_active else None
-    try:
+    async with AsyncExitStack() as stack:
+        with app[DATABASE].bound():
+            for lifespan in plugins.call(plugin, "lifespan", _context_manager, context=context, statistics=statistics):
+                values = await plugins.wait(plugin, "lifespan", lifespan.__aenter__())
+                if not contribution.is_active:
+                    break
+                stack.push_async_exit(partial(_close, app, plugin, lifespan))
+                for key, value in (values or {}).items():
+                    app[key] = value
+        context.serve(app)
         yield
-    finally:
-        if entered:
-            try:
-                with app[DATABASE].bound():
-                    await entered.__aexit__(None, None, None)
-            except Exception:
-                log.exception("plugin failed to shut down", plugin=plugin.slug)
-                raise
 
 
-def _context_manager(lifespan: object) -> AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]]:
+async def _close(app: web.Application, plugin: Plugin, lifespan: Lifespan, *_: object) -> None:
+    try:
+        with app[DATABASE].bound():
+            await lifespan.__aexit__(None, None, None)
+    except Exception:
+        log.exception("plugin not closed", plugin=plugin.slug)
+        raise
+
+
+def _context_manager(lifespan: object) -> Lifespan:
     if not isinstance(lifespan, AbstractAsyncContextManager):
         raise TypeError(f"{lifespan!r} is not an asynchronous context manager")
     return lifespan

@@ -12,13 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
-from tortoise import Model, fields
 
 from jobbergate_server import settings
 from jobbergate_server.errors import Unavailable
@@ -47,13 +46,6 @@ S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 Result = TypeVar("Result")
-
-
-class FileField(fields.CharField[str]):
-    """A column that points to a stored file, by the digest that `Files.put` returns."""
-
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
-        super().__init__(**{**options, "max_length": DIGEST_LENGTH})
 
 
 class Files:
@@ -184,16 +176,6 @@ class _Cache:
         while self._free < 0:
             _, removed = self._contents.popitem(last=False)
             self._free += len(removed) + CACHED_BESIDES
-
-
-async def used_digests(models: Iterable[type[Model]]) -> set[str]:
-    """The digests that the rows of ``models`` point to."""
-    used: set[str] = set()
-    for model in models:
-        for name, field in model._meta.fields_map.items():  # noqa: SLF001 - Tortoise's documented way to the columns
-            if isinstance(field, FileField):
-                used.update(await model.all().distinct().values_list(name, flat=True))  # type: ignore[arg-type]  # as text
-    return used
 
 
 def _key(digest: str) -> str:

@@ -8,11 +8,11 @@ import click
 
 from jobbergate_devkit import new_plugin, server
 from jobbergate_devkit.issuer import Issuer
-from jobbergate_devkit.makemigrations import new_migration
+from jobbergate_devkit.makemigrations import draft
+from jobbergate_server import MOUNT
 from jobbergate_server.cli.options import config_option, configure, port_option
 from jobbergate_server.installation import Installation
 from jobbergate_server.plugins.contribution import permission_names
-from jobbergate_server.routing.route import MOUNT
 from jobbergate_server.settings import Server
 
 

@@ -12,6 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from jobbergate_server.auth.identity import PERMISSIONS_CLAIM
+from jobbergate_server.errors import StartError
 
 ALGORITHM = "RS256"
 LIFETIME = 86_400
@@ -20,8 +21,8 @@ KEY_FILE = "private.pem"
 URL_FILE = "issuer.url"
 
 
-class NoIssuer(Exception):
-    """The error of a directory without a development issuer."""
+class NoIssuer(StartError):
+    """There is no development issuer where one is looked for."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(f"No development issuer in {directory}: start `jobbergate-server dev` first.")

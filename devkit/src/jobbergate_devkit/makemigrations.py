@@ -29,6 +29,7 @@ from tortoise.migrations.writer import MigrationWriter, format_migration_name
 
 import jobbergate_server
 from jobbergate_server import settings
+from jobbergate_server.database.meta import meta
 from jobbergate_server.errors import StartError
 from jobbergate_server.plugins.conflicts import conflicts
 from jobbergate_server.plugins.context import Models
@@ -96,7 +97,7 @@ def new_migration(
         raise StartError(f"The plugin {slug!r} is not installed. Installed plugins: {known}.")
     plugins = Plugins(select(installed, [slug]), settings.Plugins(start_timeout=timeout))
     plugins.refuse_failures(conflicts([], plugins.duplicates))
-    described = {plugin.label: plugins.call(plugin, "register_models", _models) for plugin in plugins.active}
+    described = {plugin.label: plugins.call_one(plugin, "register_models", _models) for plugin in plugins.active}
     plugins.refuse_failures()
     plugin = next(plugin for plugin in plugins.active if plugin.slug == slug)
     models = described[plugin.label]
@@ -204,7 +205,7 @@ def _relations(fields: Iterable[object]) -> Iterator[tuple[Relation, str, str]]:
 def _strange_relations(models: Models, apps: Mapping[str, object]) -> Iterator[str]:
     """Yield a line for each field that references a model of an app that the plugin does not require."""
     for model in models_of(models.module):
-        for field, app, _ in _relations(model._meta.fields_map.values()):  # noqa: SLF001 - Tortoise's documented way to the columns
+        for field, app, _ in _relations(meta(model).fields_map.values()):
             if app not in apps:
                 yield (
                     f"{model.__name__}.{field.model_field_name} references {field.model_name}, but the plugin does not "
@@ -245,7 +246,7 @@ def _across(label: str, compared: _Comparison) -> Iterator[tuple[str, tuple[str,
         for field, app, model in _relations(_fields(operation)):
             if app != label:
                 to_field = field.to_field if isinstance(field, ForeignKeyFieldInstance) else None
-                key = field.related_model._meta.pk_attr  # noqa: SLF001 - likewise
+                key = meta(field.related_model).pk_attr
                 yield f"{app}.{model}", (app, model, to_field or key)
 
 

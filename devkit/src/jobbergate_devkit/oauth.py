@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 from aiohttp import web
 
 from jobbergate_devkit.issuer import ALGORITHM, LIFETIME, Issuer
+from jobbergate_server import json_response
 from jobbergate_server.auth.identity import Identity, InvalidToken
-from jobbergate_server.http.responses import json_response
 from jobbergate_server.storable import is_storable
 
 DEVICE_PATH = "/protocol/openid-connect/auth/device"

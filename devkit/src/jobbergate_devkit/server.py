@@ -8,14 +8,13 @@ from aiohttp import web
 
 from jobbergate_devkit.issuer import ALGORITHM, Issuer
 from jobbergate_devkit.oauth import OAuth
+from jobbergate_server import DATABASE, FILES, MOUNT
 from jobbergate_server.app import create_app
 from jobbergate_server.database.connection import Database
 from jobbergate_server.errors import StartError
-from jobbergate_server.http.keys import DATABASE, FILES
 from jobbergate_server.plugins.contribution import CONTRIBUTIONS, permission_names
 from jobbergate_server.plugins.plugin import Plugin
 from jobbergate_server.plugins.registry import PLUGINS
-from jobbergate_server.routing.route import MOUNT
 from jobbergate_server.serving import processes
 from jobbergate_server.settings import Settings, is_loopback
 
@@ -77,8 +76,7 @@ async def _add_samples(app: web.Application) -> None:
     given = {"owner": EMAIL, "files": app[FILES]}
     for plugin in plugins.active:
         with app[DATABASE].bound():
-            adding = plugins.call(plugin, "add_samples", _awaitable, **given)
-            if adding is not None:
+            for adding in plugins.call(plugin, "add_samples", _awaitable, **given):
                 await plugins.wait(plugin, "add_samples", _committed(app[DATABASE], adding))
     plugins.refuse_failures()
 

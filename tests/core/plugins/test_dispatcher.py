@@ -12,7 +12,7 @@ import pytest
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from jobbergate_server import DATABASE, Event, Unavailable, emit, hookimpl
+from jobbergate_server import Event, Unavailable, emit, hookimpl
 from jobbergate_server.database.models import EventCursor, EventRecord
 from jobbergate_server.http.logs import REQUEST_ID
 from jobbergate_server.installation import Installation
@@ -92,7 +92,7 @@ def heard(served: Served) -> Heard:
     """Return the herald's notes once it has reacted to every event."""
 
     async def heard() -> list[str]:
-        await all_read(served.app[DATABASE], "herald")
+        await served.reactions()
         notes: list[str] = await (await served.client_as().get("/jobbergate/notebook")).json()
         return sorted(note for note in notes if note.startswith("heard"))
 
@@ -105,7 +105,7 @@ def logs() -> Iterator[list[EventDict]]:
         yield logs
 
 
-async def all_read(database: Database, slug: str) -> None:
+async def all_read(database: Database, slug: str = "clerk") -> None:
     """Wait until the plugin's cursor is behind the last event."""
     with database.bound():
         last = await EventRecord.all().order_by("-transaction_id", "-id").first()
@@ -218,10 +218,10 @@ async def test_two_servers_react_once_and_one_takes_over_from_the_other(
     other = await make_app(plugins=installed)
     for server, text in ((served, "one"), (other, "two"), (served, "three")):
         assert (await server.client().post(HERALD, params={"text": text})).status == 200
-    await all_read(other.app[DATABASE], "herald")
+    await other.reactions()
     await served.close()
     assert (await other.client().post(HERALD, params={"text": "four"})).status == 200
-    await all_read(other.app[DATABASE], "herald")
+    await other.reactions()
     notes: list[str] = await (await other.client_as().get("/jobbergate/notebook")).json()
     heard = [note.partition(":")[0] for note in notes if note.startswith("heard")]
     assert heard == ["heard one", "heard two", "heard three", "heard four"]
@@ -237,9 +237,9 @@ async def test_an_event_whose_reaction_was_interrupted_is_handled_by_the_next_le
     assert [(log["event"], log["plugin"]) for log in logs] == [("event interrupted", "clerk")]
     office.clerk.released.set()
     async with office.dispatching():
-        await all_read(office.database, "clerk")
+        await all_read(office.database)
     async with office.dispatching():
-        await all_read(office.database, "clerk")
+        await all_read(office.database)
     assert office.clerk.ended == ["something"]
 
 
@@ -250,7 +250,7 @@ async def test_an_event_that_was_committed_while_no_server_ran_is_handled_later(
     async with office.database.connected():
         await office.commit("meanwhile")
     async with office.dispatching():
-        await all_read(office.database, "clerk")
+        await all_read(office.database)
     assert office.clerk.ended == ["meanwhile"]
 
 
@@ -260,7 +260,7 @@ async def test_a_plugin_that_starts_for_the_first_time_gets_the_events_that_foll
         await office.commit("before")
     async with office.dispatching():
         await office.commit("after")
-        await all_read(office.database, "clerk")
+        await all_read(office.database)
     assert office.clerk.ended == ["after"]
 
 
@@ -278,7 +278,7 @@ async def test_a_plugin_waits_in_a_few_reactions_at_a_time_and_reacts_to_all_in_
         await office.commit(*texts)
         await asyncio.wait_for(office.clerk.busy.wait(), PATIENCE)
         office.clerk.released.set()
-        await all_read(office.database, "clerk")
+        await all_read(office.database)
     assert office.clerk.ended == texts
     assert office.clerk.most == CONCURRENT
 
@@ -288,7 +288,7 @@ async def test_a_reaction_that_needs_something_unavailable_is_repeated(office: O
     office.clerk.refusals = 1
     async with office.dispatching():
         await office.commit("something")
-        await all_read(office.database, "clerk")
+        await all_read(office.database)
     assert office.clerk.ended == ["something"]
     assert [log["event"] for log in logs] == ["event will be retried"]
 

@@ -11,10 +11,11 @@ from jobbergate_server.app import create_app
 from jobbergate_server.auth.permissions import Permission
 from jobbergate_server.cli.check import run_checks
 from jobbergate_server.cli.options import config_option, configure, port_option
+from jobbergate_server.database.file_field import used_digests
 from jobbergate_server.database.health import OK
 from jobbergate_server.database.rows import current_models
 from jobbergate_server.errors import StartError
-from jobbergate_server.files import Files, used_digests
+from jobbergate_server.files import Files
 from jobbergate_server.installation import Installation
 from jobbergate_server.plugins.plugin import State
 from jobbergate_server.routing.route import MOUNT

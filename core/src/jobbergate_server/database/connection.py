@@ -159,14 +159,14 @@ class Database:
     async def freeze(self) -> None:
         """Let a transaction that has not begun see the database as it is now until its end.
 
-        When it writes, or locks, what others have changed since then, it fails with `SerializationFailure`. On SQLite there are no
-        others, because a transaction has the write lock from its beginning.
+        A write or a lock of a row that changed since then fails with `SerializationFailure`. On SQLite no other
+        transaction writes meanwhile, because each has the write lock from its beginning.
         """
         if not self.is_sqlite:
             await self.client.execute_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
     async def insert(self, row: Model) -> None:
-        """Insert a new row, after which nothing else is written in the current transaction.
+        """Insert a row unless it is stored already; nothing else is written in the current transaction after it.
 
         Where nothing was written before either, one statement inserts and commits the row and its events.
 
@@ -175,6 +175,8 @@ class Database:
             LookupError: The current task has no transaction.
         """
         transaction = current.get()
+        if row._saved_in_db:  # noqa: SLF001 - no public attribute says it
+            return
         transaction.is_logged = self._before_commit is None and await insert_alone(
             self.client, row, self._rows(transaction, transaction.events())
         )

@@ -113,7 +113,7 @@ async def end(fetch: Fetch, *, is_sqlite: bool) -> Position:
     """Return the position after which all events follow that are not committed yet."""
     if is_sqlite:
         return Position(0, (await fetch("SELECT coalesce(max(id), 0) FROM events", ()))[0][0])
-    return Position((await fetch(f"SELECT {SETTLED} - 1", ()))[0][0], LAST_ID)  # noqa: S608 - of constants
+    return Position((await fetch(f"SELECT {SETTLED} - 1", ()))[0][0], LAST_ID)
 
 
 async def cursor(slug: str) -> Position:

@@ -77,7 +77,12 @@ async def _elected(database: Database) -> asyncpg.Connection:
             connection = await asyncpg.connect(
                 **database.credentials, timeout=TIMEOUT_SECONDS, server_settings=KEEPALIVE | {"timezone": "UTC"}
             )
-            if await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK):
+            is_elected = False
+            try:
+                is_elected = await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK)
+            finally:
+                if not is_elected:
+                    connection.terminate()
+            if is_elected:
                 return connection
-            connection.terminate()
         await asyncio.sleep(ELECTION_SECONDS)

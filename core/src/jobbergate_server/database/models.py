@@ -4,8 +4,7 @@ from typing import Any
 
 from tortoise import Model, fields
 
-DIGEST_LENGTH = 64
-"""Characters of a SHA-256 in hexadecimal."""
+from jobbergate_server.database.file_field import DIGEST_LENGTH
 
 
 class InstalledPlugin(Model):

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from jobbergate_server.auth.middleware import IDENTITY
+from jobbergate_server.database.meta import meta
 from jobbergate_server.database.prepared import Row
 from jobbergate_server.database.rows import get_row
 from jobbergate_server.errors import Forbidden, NotFound
@@ -49,7 +50,7 @@ async def get_own_row(
     row_id = request[PATH][parameter]
     row = await get_row(model, row_id, *related, lock=lock)
     if row is None:
-        table = model._meta.db_table  # noqa: SLF001 - Tortoise's documented way to the table
+        table = meta(model).db_table
         raise NotFound(f"Could not find {table} instance with id {row_id}")
     require_owner(request, parameter.removesuffix("_id"), row_id, getattr(row, owner))
     return row

@@ -11,6 +11,7 @@ from aiohttp_apispec import docs, querystring_schema, response_schema
 from tortoise import Model
 from tortoise.expressions import Q
 
+from jobbergate_server.database.meta import meta
 from jobbergate_server.database.prepared import Statement, compiled
 from jobbergate_server.errors import BadRequest, FieldError, InvalidRequest
 from jobbergate_server.http import fields
@@ -107,7 +108,7 @@ class ListQuery:
         self._columns = cache(self._columns_of)
         self._statements = lru_cache(CACHED_QUERIES)(self._build)
 
-        name = name or model._meta.db_table  # noqa: SLF001 - Tortoise's documented way to the table
+        name = name or meta(model).db_table
         self.__name__ = f"list_{name}"
         docs(summary=summary or f"List the {name.replace('_', ' ')}")(self)
         querystring_schema(parameters)(self)

@@ -13,6 +13,7 @@ from tortoise.expressions import Q
 from tortoise.fields import DatetimeField, Field
 from tortoise.queryset import QuerySet
 
+from jobbergate_server.database.meta import is_negated, meta
 from jobbergate_server.database.prepared import Statement, compiled
 from jobbergate_server.http.responses import timestamp
 
@@ -45,7 +46,7 @@ class Condition:
 def _key(value: object) -> Hashable:
     if isinstance(value, Q):
         filters = tuple((name, _key(inner)) for name, inner in value.filters.items())
-        return value.join_type, value._is_negated, filters, tuple(map(_key, value.children))  # noqa: SLF001 - `Q.__eq__` ignores it
+        return value.join_type, is_negated(value), filters, tuple(map(_key, value.children))
     if isinstance(value, list | tuple | set):
         return tuple(map(_key, value))
     if isinstance(value, dict):
@@ -61,9 +62,9 @@ class Columns:
     """
 
     def __init__(self, model: type[Model], paths: Mapping[str, str | None], *, is_sqlite: bool) -> None:
-        meta = model._meta  # noqa: SLF001 - Tortoise's documented way to the columns
-        self._fields = meta.fields_map
-        self._columns = meta.fields_db_projection
+        table = meta(model)
+        self._fields = table.fields_map
+        self._columns = table.fields_db_projection
         self._is_sqlite = is_sqlite
         self.convert: dict[str, Callable[[Any], Any]] = {}
         """Functions that convert the driver's value of a column to Python, where the two differ."""
@@ -103,15 +104,15 @@ class Columns:
         return [f'"{self._columns[sort_field]}" {direction}', '"id"']
 
     def _expression(self, name: str, model: type[Model], path: list[str], row: str = PAGE, depth: int = 1) -> str:
-        """Return the SQL for the column at ``path`` from ``row`` of ``model``; store its conversion in `convert`."""
-        meta = model._meta  # noqa: SLF001 - Tortoise's documented way to the columns
-        field = meta.fields_map[path[0]]
+        """The column that ``path`` leads to from ``row`` of ``model``, and what `convert` has to know of it."""
+        table = meta(model)
+        field = table.fields_map[path[0]]
         if len(path) == 1:
-            return self._value(name, field, f'{row}."{meta.fields_db_projection[path[0]]}"')
+            return self._value(name, field, f'{row}."{table.fields_db_projection[path[0]]}"')
         relation = cast("ForeignKeyFieldInstance[Model]", field)
-        related, target, alias = relation.related_model._meta, relation.to_field_instance, f'"related_{depth}"'  # noqa: SLF001 - likewise
+        related, target, alias = meta(relation.related_model), relation.to_field_instance, f'"related_{depth}"'
         key = f'{alias}."{target.source_field or target.model_field_name}"'
-        foreign_key = f'{row}."{meta.fields_db_projection[str(relation.source_field)]}"'
+        points_to = f'{row}."{table.fields_db_projection[str(relation.source_field)]}"'
         inner = self._expression(name, relation.related_model, path[1:], alias, depth + 1)
         return f'(SELECT {inner} FROM "{related.db_table}" AS {alias} WHERE {key} = {foreign_key})'  # noqa: S608 - of names
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from itertools import chain
 from typing import TypeVar
 
 import click
@@ -30,11 +31,11 @@ def collect(plugins: Plugins, settings: Settings) -> list[Contribution]:
     plugins.refuse_failures(_read_settings(plugins, collected, settings))
     for contribution in active(collected):
         plugin, context = contribution.plugin, contribution.context
-        contribution.models = plugins.call(plugin, "register_models", _models)
-        contribution.permissions = plugins.call(plugin, "register_permissions", _all(Permission)) or []
-        contribution.events = plugins.call(plugin, "register_events", _all(EventType)) or []
-        contribution.routes = plugins.call(plugin, "register_routes", _all(Route), context=context) or []
-        contribution.commands = plugins.call(plugin, "register_commands", _all(click.Command), context=context) or []
+        contribution.models = plugins.call_one(plugin, "register_models", _models)
+        contribution.permissions = _joined(plugins.call(plugin, "register_permissions", _all(Permission)))
+        contribution.events = _joined(plugins.call(plugin, "register_events", _all(EventType)))
+        contribution.routes = _joined(plugins.call(plugin, "register_routes", _all(Route), context=context))
+        contribution.commands = _joined(plugins.call(plugin, "register_commands", _all(click.Command), context=context))
     plugins.refuse_failures()
     contributing = active(collected)
     if found := [*conflicts(contributing, plugins.duplicates), *unknown_permissions(contributing)]:
@@ -52,7 +53,7 @@ def _read_settings(plugins: Plugins, collected: list[Contribution], settings: Se
     ]
     for contribution in collected:
         plugin = contribution.plugin
-        contribution.section = plugins.call(plugin, "register_settings", _section) or Section
+        contribution.section = plugins.call_one(plugin, "register_settings", _section) or Section
         if not contribution.is_active:
             continue
         try:
@@ -80,6 +81,10 @@ def _models(models: object) -> Models:
     import_module(models.module)
     import_module(models.migrations)
     return models
+
+
+def _joined(results: Iterable[list[Item]]) -> list[Item]:
+    return list(chain.from_iterable(results))
 
 
 def _all(kind: type[Item]) -> Callable[[object], list[Item]]:

@@ -41,7 +41,8 @@ def before_commit(plugins: Plugins, contributions: Iterable[Contribution]) -> Ca
     async def ask(event: Event) -> None:
         for it in asked:
             if it.is_active:
-                await plugins.run(it.plugin, "before_commit", event=event, context=it.context)
+                for agreement in plugins.run(it.plugin, "before_commit", event=event, context=it.context):
+                    await agreement
 
     return ask if asked else None
 
@@ -142,33 +143,31 @@ class Dispatcher:
         waiting: list[Awaitable[None]] = []
         count = 0
         for count, entry in enumerate(entries, 1):  # noqa: B007 - it is returned
-            if (reaction := self._start(reader, entry.event)) is not None:
-                waiting.append(self._finish(reader, entry.event, reaction))
+            if reactions := self._start(reader, entry.event):
+                waiting.append(self._finish(reader, entry.event, reactions))
             if len(waiting) == CONCURRENT:
                 break
         await asyncio.gather(*waiting)
         return count
 
-    def _start(self, reader: _Reader, event: Event) -> Awaitable[None] | None:
+    def _start(self, reader: _Reader, event: Event) -> list[Awaitable[None]]:
+        """Call the plugin, and return what it has to wait for."""
         contribution = reader.contribution
         if not contribution.is_active:
-            return None
+            return []
         with structlog.contextvars.bound_contextvars(request_id=event.origin.request_id):
             try:
-                reaction: Awaitable[None] | None = self._plugins.run(
-                    contribution.plugin, "on_event", event=event, context=contribution.context
-                )
+                return self._plugins.run(contribution.plugin, "on_event", event=event, context=contribution.context)
             except Exception:
                 log.exception("event not handled", plugin=reader.slug, event_name=event.name, event_id=event.id)
-                return None
-            return reaction
+                return []
 
-    async def _finish(self, reader: _Reader, event: Event, reaction: Awaitable[None]) -> None:
-        """Wait for a reaction, and retry it while a dependency is unavailable."""
+    async def _finish(self, reader: _Reader, event: Event, reactions: Sequence[Awaitable[None]]) -> None:
+        """Wait for reactions, and start them again for as long as something that they need is unavailable."""
         with structlog.contextvars.bound_contextvars(request_id=event.origin.request_id):
-            while True:
+            while reactions:
                 try:
-                    return await reaction
+                    await asyncio.gather(*reactions)
                 except Unavailable as error:
                     log.warning("event will be retried", plugin=reader.slug, event_name=event.name, reason=error.detail)
                 except asyncio.CancelledError:
@@ -176,11 +175,11 @@ class Dispatcher:
                     raise
                 except Exception:
                     log.exception("event not handled", plugin=reader.slug, event_name=event.name, event_id=event.id)
-                    return None
+                    return
+                else:
+                    return
                 await asyncio.sleep(RETRY_SECONDS)
-                if (again := self._start(reader, event)) is None:
-                    return None
-                reaction = again
+                reactions = self._start(reader, event)
 
     async def _purge(self) -> None:
         """Delete old events periodically."""

@@ -2,7 +2,7 @@
 
 import difflib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from types import ModuleType
 from typing import Any, TypeVar
@@ -64,7 +64,7 @@ class Plugins:
         self._failures: list[str] = []
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        self._implementations: dict[tuple[str, str], pluggy.HookImpl | None] = {}
+        self._implementations: dict[tuple[str, str], Sequence[pluggy.HookImpl]] = {}
         for slug in sorted({*config.disabled, *config.optional} - {plugin.slug for plugin in self.installed}):
             self._failures.append(f"plugins.disabled, plugins.optional: no plugin {slug!r} is installed")
         for plugin in self.active:
@@ -90,39 +90,48 @@ class Plugins:
 
     def implements(self, plugin: Plugin, hook: str) -> bool:
         """Return whether the plugin implements ``hook``."""
-        return self._implementation(plugin, hook) is not None
+        return bool(self._functions(plugin, hook))
 
     def call(
         self, plugin: Plugin, hook: str, accept: Callable[[Any], Result] = _anything, **arguments: object
-    ) -> Result | None:
-        """Call the plugin's implementation of ``hook``, and return its result after ``accept``.
+    ) -> list[Result]:
+        """Return what ``accept`` makes of the results of the plugin's implementations of ``hook``.
 
-        Return None if the plugin has no implementation, or if one of the two fails; `refuse_failures` raises failures.
+        The list is empty when a function fails; failures are kept for `refuse_failures`.
         """
         if not self.implements(plugin, hook):
-            return None
+            return []
+        return self.attempt(plugin, hook, lambda: [accept(it) for it in self.run(plugin, hook, **arguments)]) or []
+
+    def call_one(
+        self, plugin: Plugin, hook: str, accept: Callable[[Any], Result] = _anything, **arguments: object
+    ) -> Result | None:
+        """Return the result of the plugin's only implementation of ``hook``, as `call` does; a second one fails."""
 
         def called() -> Result | None:
-            result = self.run(plugin, hook, **arguments)
-            return None if result is None else accept(result)
+            results = self.run(plugin, hook, **arguments)
+            if len(results) > 1:
+                raise TypeError("the plugin implements the hook twice, and it has one result")
+            return accept(results[0]) if results else None
 
-        return self.attempt(plugin, hook, called)
+        return self.attempt(plugin, hook, called) if self.implements(plugin, hook) else None
 
-    def run(self, plugin: Plugin, hook: str, **arguments: object) -> Any:  # noqa: ANN401 - each hook has its own result
-        """Return the result of the plugin's implementation of ``hook``; None if it has no implementation.
+    def run(self, plugin: Plugin, hook: str, **arguments: object) -> list[Any]:
+        """Return the results of the plugin's implementations of ``hook``, in the order of the code, without None.
 
         Raises:
             Exception: The exception of the plugin.
         """
-        found = self._implementation(plugin, hook)
-        # Like a call by pluggy, which would also look up the implementations of all other plugins.
-        return found.function(*(arguments[name] for name in found.argnames)) if found else None
+        # As pluggy calls them, which would look for the implementations of all plugins.
+        results = (it.function(*(arguments[name] for name in it.argnames)) for it in self._functions(plugin, hook))
+        return [result for result in results if result is not None]
 
-    def _implementation(self, plugin: Plugin, hook: str) -> pluggy.HookImpl | None:
+    def _functions(self, plugin: Plugin, hook: str) -> Sequence[pluggy.HookImpl]:
         key = plugin.slug, hook
         if key not in self._implementations:
             found: list[pluggy.HookImpl] = getattr(self._manager.hook, hook).get_hookimpls()
-            self._implementations[key] = next((it for it in found if it.plugin_name == plugin.slug), None)
+            own = (it for it in found if it.plugin_name == plugin.slug)
+            self._implementations[key] = sorted(own, key=lambda it: _line(it.function))
         return self._implementations[key]
 
     def attempt(self, plugin: Plugin, doing: str, action: Callable[[], Result]) -> Result | None:
@@ -174,8 +183,8 @@ class Plugins:
 
     def _register(self, plugin: Plugin) -> None:
         module = plugin.load()
-        for name, function in _marked(module):
-            _check_hook(name, function)
+        for name, function, options in _marked(module):
+            _check_hook(name, function, options)
         self._manager.register(module, plugin.slug)
 
     def _failure(self, plugin: Plugin, doing: str, error: BaseException) -> str:
@@ -191,22 +200,29 @@ class Plugins:
 PLUGINS: web.AppKey[Plugins] = web.AppKey("plugins", Plugins)
 
 
-def _marked(module: ModuleType) -> Iterator[tuple[str, Callable[..., object]]]:
-    """Yield the functions of ``module`` that are marked as hooks, with the names of the hooks."""
+def _marked(module: ModuleType) -> Iterator[tuple[str, Callable[..., object], Mapping[str, Any]]]:
+    """Yield the functions of ``module`` that are marked as hooks, with the names of the hooks and pluggy's options."""
     for name, value in vars(module).items():
         if inspect.isroutine(value) and (options := getattr(value, f"{hookspecs.PROJECT}_impl", None)) is not None:
-            yield options.get("specname") or name, value
+            yield options.get("specname") or name, value, options
 
 
-def _check_hook(name: str, function: Callable[..., object]) -> None:
-    """Reject a function that no hook calls, or that takes arguments which its hook does not provide."""
+def _check_hook(name: str, function: Callable[..., object], options: Mapping[str, Any]) -> None:
+    """Refuse a function that would never be called, or not with what it asks for."""
     if name not in HOOKS:
         close = difflib.get_close_matches(name, HOOKS, n=1)
-        raise WrongHook(f"hook {name!r} does not exist" + (f"; did you mean {close[0]!r}?" if close else ""), function)
+        raise WrongHook(f"there is no hook {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""), function)
+    if options.get("wrapper") or options.get("hookwrapper"):
+        raise WrongHook(f"{name} is a wrapper of other plugins' functions, and each plugin has its own alone", function)
     offered = inspect.signature(getattr(hookspecs, name)).parameters
     if unknown := [parameter for parameter in inspect.signature(function).parameters if parameter not in offered]:
         provided = ", ".join(offered) or "no arguments"
         raise WrongHook(f"{name} takes {', '.join(unknown)}, but the hook provides {provided}", function)
+
+
+def _line(function: Callable[..., object]) -> int:
+    line: int = inspect.unwrap(function).__code__.co_firstlineno
+    return line
 
 
 def _place(function: Callable[..., object]) -> str:

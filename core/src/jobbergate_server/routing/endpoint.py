@@ -89,7 +89,7 @@ class _Endpoint:
                 answer = await self._route.handler(request)
                 if header:  # after the handler, whose own errors take precedence
                     raise PreconditionFailed(header)
-                if isinstance(answer, Model) and not answer._saved_in_db:  # noqa: SLF001 - Tortoise has no public attribute for it
+                if self._route.inserts and isinstance(answer, Model):
                     await self._database.insert(answer)
                 response = _committable(self._response(answer))
                 if claim:

@@ -57,7 +57,8 @@ async def _check_plugin(app: web.Application, contribution: Contribution) -> str
     try:
         with app[DATABASE].bound():
             async with asyncio.timeout(DEADLINE):
-                return str(await plugins.run(plugin, "check_health", context=contribution.context))
+                states = [str(await it) for it in plugins.run(plugin, "check_health", context=contribution.context)]
+                return "; ".join(state for state in states if state != OK) or OK
     except Exception as error:
         log.exception("health check failed", plugin=plugin.slug)
         return f"not known ({type(error).__name__})"

@@ -11,6 +11,7 @@ from tortoise.transactions import in_transaction
 
 from jobbergate_server import settings
 from jobbergate_server.database.connection import Database
+from jobbergate_server.database.meta import create_history
 from jobbergate_server.plugins.contribution import Contribution
 from jobbergate_server.tables.owners import record_owners
 from jobbergate_server.tables.search_indexes import index_searches
@@ -34,7 +35,7 @@ async def migrate(database: Database, contributions: Sequence[Contribution]) -> 
 
     async with locked(database) as client:
         executor = _executor(client, database)
-        await executor.recorder.ensure_schema(executor._schema_editor(atomic=False))  # noqa: SLF001 - Tortoise queries the table before it creates it, which would abort the transaction
+        await create_history(executor)
         await executor.migrate(direction="forward", progress=note)
         await record_owners(contributions)
         if not database.is_sqlite:

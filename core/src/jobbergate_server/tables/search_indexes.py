@@ -10,6 +10,7 @@ import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.exceptions import OperationalError
 
+from jobbergate_server.database.meta import meta, savepoint
 from jobbergate_server.lists.query import ListQuery
 from jobbergate_server.plugins.contribution import Contribution
 
@@ -26,7 +27,7 @@ async def index_searches(client: BaseDBAsyncClient, contributions: Iterable[Cont
         return
     if extensions[0]["installed_version"] is None:
         try:
-            async with client._in_transaction():  # noqa: SLF001 - what Tortoise's `in_transaction` calls
+            async with savepoint(client):
                 await client.execute_script("CREATE EXTENSION pg_trgm")
         except OperationalError as error:
             log.warning("searches have no index", reason=f"pg_trgm cannot be created: {error}")
@@ -45,6 +46,6 @@ def _searched(contributions: Iterable[Contribution]) -> Iterator[tuple[str, str]
     for contribution in contributions:
         for route in contribution.routes:
             if isinstance(route.handler, ListQuery):
-                meta = route.handler.model._meta  # noqa: SLF001 - Tortoise's documented way to the columns
-                columns = meta.fields_db_projection
-                yield from ((meta.db_table, columns[name]) for name in route.handler.search if name in columns)
+                table = meta(route.handler.model)
+                columns = table.fields_db_projection
+                yield from ((table.db_table, columns[name]) for name in route.handler.search if name in columns)

@@ -19,9 +19,8 @@ from pydantic import BaseModel
 
 import jobbergate_server
 from jobbergate_devkit.reference.settings_file import toml_value
-from jobbergate_server import errors
-from jobbergate_server.auth.permissions import Access, Permission
-from jobbergate_server.http import fields
+from jobbergate_server import MOUNT, Permission, errors, fields
+from jobbergate_server.auth.permissions import Access
 from jobbergate_server.openapi import ERRORS, PROBLEM
 from jobbergate_server.plugins import hookspecs
 from jobbergate_server.plugins.contribution import Contribution
@@ -29,7 +28,6 @@ from jobbergate_server.plugins.contributions import collect
 from jobbergate_server.plugins.discovery import discover
 from jobbergate_server.plugins.entry_points import command_entries
 from jobbergate_server.plugins.registry import HOOKS, Plugins
-from jobbergate_server.routing.route import MOUNT
 from jobbergate_server.settings import Settings, environment_name, subtable
 
 WIDTH = 100

@@ -41,7 +41,7 @@ def settings_toml(installed: Iterable[Plugin] | None = None) -> str:
         if (table := subtable(field)) is not None:
             lines += _table(table, name)
     for plugin in plugins.active:
-        model: type[Section] | None = plugins.call(plugin, "register_settings")
+        model: type[Section] | None = plugins.call_one(plugin, "register_settings")
         if model is not None:
             lines += _table(model, "plugins", plugin.slug)
     plugins.refuse_failures()

@@ -11,10 +11,8 @@ from jobbergate_devkit.issuer import Issuer
 from jobbergate_devkit.makemigrations import new_migration
 from jobbergate_devkit.server import EMAIL
 from jobbergate_devkit.testing.route_caller import ABSENT, Operation, RouteCaller
-from jobbergate_server.auth.permissions import PUBLIC, Permission
-from jobbergate_server.http.keys import DATABASE
+from jobbergate_server import DATABASE, PUBLIC, ListQuery, Permission
 from jobbergate_server.installation import Installation
-from jobbergate_server.lists.query import MAX_OFFSET, ListQuery
 from jobbergate_server.plugins.contribution import CONTRIBUTIONS
 from jobbergate_server.plugins.discovery import discover, select
 from jobbergate_server.settings import load_settings
@@ -27,6 +25,8 @@ if TYPE_CHECKING:
 
 Tables = Mapping[str, Mapping[str, object]]
 
+MAX_OFFSET = 2**63 - 1
+"""The largest offset that a database takes."""
 UNREADABLE = ("[]", "{", '"text"', "")
 """Bodies that every JSON route rejects."""
 

@@ -27,7 +27,7 @@ from jobbergate_devkit.testing.databases import (
     template_url,
 )
 from jobbergate_devkit.testing.served import Client, MakeApp, Served, Server
-from jobbergate_server.plugins.discovery import discover, select
+from jobbergate_server.plugins.discovery import CORE, discover, select
 from jobbergate_server.plugins.plugin import Plugin
 from jobbergate_server.settings import Settings, load_settings
 
@@ -129,7 +129,11 @@ def _installed(plugins: Iterable[str | Plugin] | None) -> list[Plugin]:
     plugins = list(plugins)
     slugs = [plugin for plugin in plugins if isinstance(plugin, str)]
     described = [plugin for plugin in plugins if isinstance(plugin, Plugin)]
-    return [*(select([replace(plugin) for plugin in found], slugs) if slugs else []), *described]
+    # The server's own pages come with every plugin, as its distribution requires the server.
+    chosen = select([replace(plugin) for plugin in found], slugs) if slugs else []
+    own = [] if chosen else [replace(plugin) for plugin in found if plugin.distribution == CORE]
+    known = {plugin.slug for plugin in described}
+    return [*(plugin for plugin in (*own, *chosen) if plugin.slug not in known), *described]
 
 
 @lru_cache(maxsize=1)

@@ -10,10 +10,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from jobbergate_server.http.responses import CONTENT_TYPE
+from jobbergate_server import MOUNT, Route
 from jobbergate_server.openapi import DOCUMENT
 from jobbergate_server.plugins.contribution import Contribution
-from jobbergate_server.routing.route import MOUNT, Route
 from jobbergate_server.storable import INT4_MAX
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ ABSENT = (INT4_MAX, INT4_MAX + 1, 0)
 """Ids that no row has."""
 DOCUMENT_URI = "urn:jobbergate:openapi"
 TURNS = {"POST": 0, "GET": 2, "PUT": 3, "PATCH": 3, "DELETE": 5}
+CONTENT_TYPE = "application/json"
 USUAL = "usual"
 """The placeholder of the caller's token; None means no token."""
 

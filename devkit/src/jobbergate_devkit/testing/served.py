@@ -1,5 +1,6 @@
 """A server under test, and its clients."""
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -7,9 +8,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from jobbergate_devkit.issuer import Issuer
+from jobbergate_server import DATABASE, EventRecord
+from jobbergate_server.database.event_log import cursor
 from jobbergate_server.plugins.contribution import CONTRIBUTIONS, permission_names
 from jobbergate_server.plugins.plugin import Plugin
+from jobbergate_server.plugins.registry import PLUGINS
 from jobbergate_server.serving.connections import Runner
+
+REACTION_SECONDS = 60
+"""How long the reactions to events may take on a busy machine."""
 
 Client = TestClient[web.Request, web.Application]
 
@@ -63,6 +70,20 @@ class Served:
         client = TestClient(self.server, headers=headers)
         self._clients.append(client)
         return client
+
+    async def reactions(self) -> None:
+        """Wait until the plugins have reacted to every event that is committed.
+
+        Raises:
+            TimeoutError: They have not after `REACTION_SECONDS`.
+        """
+        plugins, database = self.app[PLUGINS], self.app[DATABASE]
+        slugs = [it.slug for it in plugins.active if plugins.implements(it, "on_event")]
+        with database.bound():
+            last = await EventRecord.all().order_by("-transaction_id", "-id").first()
+            async with asyncio.timeout(REACTION_SECONDS):
+                while last and any([await cursor(slug) < (last.transaction_id, last.id) for slug in slugs]):  # noqa: ASYNC110 - another process may lead
+                    await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         """Close the clients and stop the server."""

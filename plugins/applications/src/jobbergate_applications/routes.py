@@ -42,13 +42,13 @@ from jobbergate_server import (
     NotFound,
     Route,
     delete_row,
+    fields,
     get_own_row,
     get_row,
     require_email,
     require_owner,
     transaction_time,
 )
-from jobbergate_server.http import fields
 
 
 def listed(request: web.Request) -> Q:
@@ -168,10 +168,10 @@ async def delete_application_by_identifier(request: web.Request) -> None:
 
 async def prepare_update(request: web.Request) -> None:
     """Check and store the jobbergate.yaml that the changes of an application may hold."""
-    await own_application(request, lock=False)
     text = request[BODY].get("application_config")
-    drafts = [draft(Kind.CONFIG, CONFIG, text.encode())] if text is not None else []
-    await prepare(request, drafts)
+    if text is not None:  # only an owner's file is stored
+        await own_application(request, lock=False)
+    await prepare(request, [] if text is None else [draft(Kind.CONFIG, CONFIG, text.encode())])
 
 
 async def prepare_upload(request: web.Request) -> None:
@@ -276,7 +276,7 @@ async def saved(application: Application) -> Application:
 
 ROUTES = [
     Route("GET", "", list_applications, permission=VIEW),
-    Route("POST", "", create_application, permission=EDIT, status=201),
+    Route("POST", "", create_application, permission=EDIT, status=201, inserts=True),
     Route("DELETE", "", delete_application_by_identifier, permission=EDIT, status=204),
     Route("GET", "/{application_id}", get_application, permission=VIEW),
     Route("PUT", "/{application_id}", update_application, permission=EDIT, prepare=prepare_update),

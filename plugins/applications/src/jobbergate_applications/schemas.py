@@ -1,8 +1,7 @@
 """What clients send and are answered."""
 
 from jobbergate_applications.models import NAME_LENGTH
-from jobbergate_server import File, ListParameters, Schema
-from jobbergate_server.http import fields
+from jobbergate_server import File, ListParameters, Schema, fields
 
 DESCRIPTION_LENGTH = 65_536
 

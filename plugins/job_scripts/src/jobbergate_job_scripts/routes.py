@@ -131,10 +131,10 @@ async def get_job_script(request: web.Request) -> JobScript:
 
 async def prepare_update(request: web.Request) -> None:
     """Store the files that the changes of a job script may hold."""
-    await own_job_script(request, lock=False)
-    sent = request[BODY].get("job_script_files")
-    texts = Texts(sent["main_file_path"], sent["files"]) if sent else None
-    request[STORED] = await store(request.app[FILES], texts) if texts else None
+    request[STORED] = None
+    if sent := request[BODY].get("job_script_files"):
+        await own_job_script(request, lock=False)  # only an owner's files are stored
+        request[STORED] = await store(request.app[FILES], Texts(sent["main_file_path"], sent["files"]))
 
 
 @docs(summary="Change a job script")
@@ -312,7 +312,7 @@ def no_application(application_id: int) -> NotFound:
 
 ROUTES = [
     Route("GET", "", list_job_scripts, permission=VIEW),
-    Route("POST", "", create_job_script, permission=EDIT, prepare=prepare_creation, status=201),
+    Route("POST", "", create_job_script, permission=EDIT, prepare=prepare_creation, status=201, inserts=True),
     Route("GET", "/{job_script_id}", get_job_script, permission=VIEW),
     Route("PUT", "/{job_script_id}", update_job_script, permission=EDIT, prepare=prepare_update),
     Route("DELETE", "/{job_script_id}", delete_job_script, permission=EDIT, status=204),

@@ -7,8 +7,7 @@ import marshmallow as ma
 from jobbergate_applications.api import confined_path
 from jobbergate_job_scripts.models import NAME_LENGTH
 from jobbergate_job_scripts.storage import MAX_FILES
-from jobbergate_server import FieldError, File, ListParameters, Schema
-from jobbergate_server.http import fields
+from jobbergate_server import FieldError, File, ListParameters, Schema, fields
 
 DESCRIPTION_LENGTH = 65_536
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from jobbergate_server import Schema
-from jobbergate_server.http import fields
+from jobbergate_server import Schema, fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,12 @@ from jobbergate_server import (
     Route,
     Unprocessable,
     delete_row,
+    fields,
     get_own_row,
     get_row,
     require_email,
     transaction_time,
 )
-from jobbergate_server.http import fields
 
 PARAMETERS = web.RequestKey("parameters", dict[str, Any])
 
@@ -211,7 +211,7 @@ async def own_job_submission(request: web.Request) -> JobSubmission:
 ROUTES = [
     *agents.ROUTES,
     Route("GET", "", list_job_submissions, permission=VIEW),
-    Route("POST", "", create_job_submission, permission=EDIT, prepare=prepare_creation, status=201),
+    Route("POST", "", create_job_submission, permission=EDIT, prepare=prepare_creation, status=201, inserts=True),
     Route("GET", "/{job_submission_id}", get_job_submission, permission=VIEW),
     Route("PUT", "/{job_submission_id}", update_job_submission, permission=EDIT),
     Route("DELETE", "/{job_submission_id}", delete_job_submission, permission=EDIT, status=204),

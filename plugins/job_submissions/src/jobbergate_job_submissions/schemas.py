@@ -7,8 +7,7 @@ import marshmallow as ma
 from jobbergate_job_scripts.api import JobScriptFilesSchema
 from jobbergate_job_submissions.models import NAME_LENGTH, Status
 from jobbergate_job_submissions.parameters import UNSET, Parameters
-from jobbergate_server import ListParameters, Schema
-from jobbergate_server.http import fields
+from jobbergate_server import ListParameters, Schema, fields
 
 DESCRIPTION_LENGTH = 65_536
 DIRECTORY_LENGTH = 4_096  # PATH_MAX of Linux

@@ -16,11 +16,11 @@ from jobbergate_server import (
     InvalidRequest,
     ListQuery,
     Route,
+    fields,
     get_own_row,
     require_email,
     transaction_time,
 )
-from jobbergate_server.http import fields
 from jobbergate_webhooks.addresses import ADDRESSES
 from jobbergate_webhooks.events import CREATED, DELETED, UPDATED, tell
 from jobbergate_webhooks.messages import new_secret
@@ -140,7 +140,7 @@ def problems(request: web.Request, body: dict[str, Any]) -> Iterator[dict[str, o
 
 ROUTES = [
     Route("GET", "", list_webhooks, permission=VIEW),
-    Route("POST", "", create_webhook, permission=EDIT, status=201),
+    Route("POST", "", create_webhook, permission=EDIT, status=201, inserts=True),
     Route("GET", "/{webhook_id}", get_webhook, permission=VIEW),
     Route("PUT", "/{webhook_id}", update_webhook, permission=EDIT),
     Route("DELETE", "/{webhook_id}", delete_webhook, permission=EDIT, status=204),

@@ -1,7 +1,6 @@
 """What clients send and are answered."""
 
-from jobbergate_server import Schema
-from jobbergate_server.http import fields
+from jobbergate_server import Schema, fields
 from jobbergate_webhooks.models import EVENT_LENGTH, URL_LENGTH, Status
 
 URL = "https://example.com/jobbergate"

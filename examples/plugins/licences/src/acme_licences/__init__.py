@@ -5,8 +5,7 @@ from aiohttp_apispec import docs, json_schema, response_schema
 from tortoise import Model
 from tortoise import fields as columns
 
-from jobbergate_server import BODY, ListQuery, Models, Permission, Route, Schema, hookimpl
-from jobbergate_server.http import fields
+from jobbergate_server import BODY, ListQuery, Models, Permission, Route, Schema, fields, hookimpl
 
 VIEW = Permission("jobbergate:licences:view", "Read the licences.")
 EDIT = Permission("jobbergate:licences:edit", "Add licences.")
@@ -61,5 +60,5 @@ def register_routes() -> list[Route]:
     """Return the routes to list and to add licences."""
     return [
         Route("GET", "", list_licences, permission=VIEW),
-        Route("POST", "", add_licence, permission=EDIT, status=201),
+        Route("POST", "", add_licence, permission=EDIT, status=201, inserts=True),
     ]
