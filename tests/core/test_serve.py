@@ -143,7 +143,8 @@ def test_a_worker_that_cannot_take_the_place_of_another_tries_again_and_the_othe
         first, second = server.workers
         database.execute("UPDATE tortoise_migrations SET app = 'away' WHERE app = 'webhooks'")
         os.kill(first, signal.SIGKILL)
-        server.wait_for(lambda: server.log.count("Error: The schema is behind: webhooks.0001_initial") > 1)
+        missing = "Error: The database schema is out of date. Missing migrations: webhooks.0001_initial."
+        server.wait_for(lambda: server.log.count(missing) > 1)
         assert answers(url)
         database.execute("UPDATE tortoise_migrations SET app = 'webhooks' WHERE app = 'away'")
         server.wait_for(lambda: len(server.workers) == 2 and each_answers(server, url))

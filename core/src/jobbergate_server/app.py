@@ -197,7 +197,7 @@ async def _close(app: web.Application, plugin: Plugin, lifespan: Lifespan, *_: o
         with app[DATABASE].bound():
             await lifespan.__aexit__(None, None, None)
     except Exception:
-        log.exception("plugin not closed", plugin=plugin.slug)
+        log.exception("plugin failed to shut down", plugin=plugin.slug)
         raise
 
 

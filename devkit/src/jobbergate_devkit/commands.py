@@ -8,7 +8,7 @@ import click
 
 from jobbergate_devkit import new_plugin, server
 from jobbergate_devkit.issuer import Issuer
-from jobbergate_devkit.makemigrations import draft
+from jobbergate_devkit.makemigrations import new_migration
 from jobbergate_server import MOUNT
 from jobbergate_server.cli.options import config_option, configure, port_option
 from jobbergate_server.installation import Installation

@@ -104,7 +104,7 @@ class Columns:
         return [f'"{self._columns[sort_field]}" {direction}', '"id"']
 
     def _expression(self, name: str, model: type[Model], path: list[str], row: str = PAGE, depth: int = 1) -> str:
-        """The column that ``path`` leads to from ``row`` of ``model``, and what `convert` has to know of it."""
+        """Return the SQL for the column at ``path`` from ``row`` of ``model``; store its conversion in `convert`."""
         table = meta(model)
         field = table.fields_map[path[0]]
         if len(path) == 1:
@@ -112,7 +112,7 @@ class Columns:
         relation = cast("ForeignKeyFieldInstance[Model]", field)
         related, target, alias = meta(relation.related_model), relation.to_field_instance, f'"related_{depth}"'
         key = f'{alias}."{target.source_field or target.model_field_name}"'
-        points_to = f'{row}."{table.fields_db_projection[str(relation.source_field)]}"'
+        foreign_key = f'{row}."{table.fields_db_projection[str(relation.source_field)]}"'
         inner = self._expression(name, relation.related_model, path[1:], alias, depth + 1)
         return f'(SELECT {inner} FROM "{related.db_table}" AS {alias} WHERE {key} = {foreign_key})'  # noqa: S608 - of names
 

@@ -151,7 +151,7 @@ class Dispatcher:
         return count
 
     def _start(self, reader: _Reader, event: Event) -> list[Awaitable[None]]:
-        """Call the plugin, and return what it has to wait for."""
+        """Call the plugin, and return its reactions that wait."""
         contribution = reader.contribution
         if not contribution.is_active:
             return []
@@ -163,7 +163,7 @@ class Dispatcher:
                 return []
 
     async def _finish(self, reader: _Reader, event: Event, reactions: Sequence[Awaitable[None]]) -> None:
-        """Wait for reactions, and start them again for as long as something that they need is unavailable."""
+        """Wait for reactions, and retry them while a dependency is unavailable."""
         with structlog.contextvars.bound_contextvars(request_id=event.origin.request_id):
             while reactions:
                 try:

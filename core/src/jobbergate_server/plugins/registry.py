@@ -95,9 +95,9 @@ class Plugins:
     def call(
         self, plugin: Plugin, hook: str, accept: Callable[[Any], Result] = _anything, **arguments: object
     ) -> list[Result]:
-        """Return what ``accept`` makes of the results of the plugin's implementations of ``hook``.
+        """Call the plugin's implementations of ``hook``, and return their results after ``accept``.
 
-        The list is empty when a function fails; failures are kept for `refuse_failures`.
+        The list is empty if a function fails; `refuse_failures` raises failures.
         """
         if not self.implements(plugin, hook):
             return []
@@ -111,7 +111,7 @@ class Plugins:
         def called() -> Result | None:
             results = self.run(plugin, hook, **arguments)
             if len(results) > 1:
-                raise TypeError("the plugin implements the hook twice, and it has one result")
+                raise TypeError("the plugin implements the hook twice; keep one implementation")
             return accept(results[0]) if results else None
 
         return self.attempt(plugin, hook, called) if self.implements(plugin, hook) else None
@@ -122,7 +122,7 @@ class Plugins:
         Raises:
             Exception: The exception of the plugin.
         """
-        # As pluggy calls them, which would look for the implementations of all plugins.
+        # Like a call by pluggy, which would also look up the implementations of all other plugins.
         results = (it.function(*(arguments[name] for name in it.argnames)) for it in self._functions(plugin, hook))
         return [result for result in results if result is not None]
 
@@ -208,12 +208,12 @@ def _marked(module: ModuleType) -> Iterator[tuple[str, Callable[..., object], Ma
 
 
 def _check_hook(name: str, function: Callable[..., object], options: Mapping[str, Any]) -> None:
-    """Refuse a function that would never be called, or not with what it asks for."""
+    """Reject a function that no hook calls, or that takes arguments which its hook does not provide."""
     if name not in HOOKS:
         close = difflib.get_close_matches(name, HOOKS, n=1)
-        raise WrongHook(f"there is no hook {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""), function)
+        raise WrongHook(f"hook {name!r} does not exist" + (f"; did you mean {close[0]!r}?" if close else ""), function)
     if options.get("wrapper") or options.get("hookwrapper"):
-        raise WrongHook(f"{name} is a wrapper of other plugins' functions, and each plugin has its own alone", function)
+        raise WrongHook(f"{name} is a wrapper, but the server calls hooks of one plugin at a time", function)
     offered = inspect.signature(getattr(hookspecs, name)).parameters
     if unknown := [parameter for parameter in inspect.signature(function).parameters if parameter not in offered]:
         provided = ", ".join(offered) or "no arguments"

@@ -29,9 +29,9 @@ class Route:
     row, a mapping, a list, or None for a status without a body. The schema that it declares for ``status`` converts
     rows, mappings and lists to JSON.
 
-    POST, PUT, PATCH and DELETE run inside one database transaction, which is committed before the answer leaves and
-    rolled back when the handler raises or answers with a status from 400. What takes long (storing files, rendering)
-    is done by ``prepare``, which runs before the transaction begins and leaves its results on the request.
+    POST, PUT, PATCH and DELETE run inside one database transaction. It is committed before the response is sent. It is
+    rolled back when the handler raises, or returns a status of 400 or higher. ``prepare`` does slow work, such as
+    storing files or rendering, before the transaction begins. It stores its results on the request.
 
     Each GET response has an entity tag. A path that ends with a parameter identifies one resource. Its GET handler must
     not stream the response, because a write with `If-Match` compares the entity tag. A POST with an `Idempotency-Key`
@@ -48,7 +48,7 @@ class Route:
     permission: Permission | Access = field(kw_only=True)
     status: int = field(default=200, kw_only=True)
     inserts: bool = field(default=False, kw_only=True)
-    """Whether the handler returns a new row, which is inserted in the same statement as its events where possible."""
+    """Whether the server inserts the row that the handler returns, if possible in one statement with its events."""
     prepare: Callable[[web.Request], Awaitable[None]] | None = field(default=None, kw_only=True)
     under: str | None = field(default=None, kw_only=True)
     """The segment between mount and path: ``""`` for no segment, None for the plugin's slug."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Tables = Mapping[str, Mapping[str, object]]
 
 MAX_OFFSET = 2**63 - 1
-"""The largest offset that a database takes."""
+"""The largest offset that a database accepts."""
 UNREADABLE = ("[]", "{", '"text"', "")
 """Bodies that every JSON route rejects."""
 

@@ -129,7 +129,7 @@ def _installed(plugins: Iterable[str | Plugin] | None) -> list[Plugin]:
     plugins = list(plugins)
     slugs = [plugin for plugin in plugins if isinstance(plugin, str)]
     described = [plugin for plugin in plugins if isinstance(plugin, Plugin)]
-    # The server's own pages come with every plugin, as its distribution requires the server.
+    # Every plugin requires the server, and loads the server's own plugin.
     chosen = select([replace(plugin) for plugin in found], slugs) if slugs else []
     own = [] if chosen else [replace(plugin) for plugin in found if plugin.distribution == CORE]
     known = {plugin.slug for plugin in described}

@@ -16,7 +16,7 @@ from jobbergate_server.plugins.registry import PLUGINS
 from jobbergate_server.serving.connections import Runner
 
 REACTION_SECONDS = 60
-"""How long the reactions to events may take on a busy machine."""
+"""Seconds that reactions to events may take on a busy machine."""
 
 Client = TestClient[web.Request, web.Application]
 
@@ -72,10 +72,10 @@ class Served:
         return client
 
     async def reactions(self) -> None:
-        """Wait until the plugins have reacted to every event that is committed.
+        """Wait until the plugins have reacted to every committed event.
 
         Raises:
-            TimeoutError: They have not after `REACTION_SECONDS`.
+            TimeoutError: A reaction has not ended after `REACTION_SECONDS`.
         """
         plugins, database = self.app[PLUGINS], self.app[DATABASE]
         slugs = [it.slug for it in plugins.active if plugins.implements(it, "on_event")]
