@@ -35,7 +35,7 @@ from jobbergate_server.routing.route import BODIES, MOUNT, WRITING, Route, schem
 OPENAPI_VERSION = "3.1.0"
 TITLE = "Jobbergate Server"
 DESCRIPTION = """\
-Applications are templates of job scripts. A cluster runs job scripts. Job submissions send them to a cluster.
+Applications are templates of job scripts. Job scripts run on clusters. Job submissions send them to a cluster.
 
 Every request carries an access token of the OpenID Connect provider (*Authorize*). The permissions of the token
 determine the operations that it allows. All callers with a permission see all resources. Only the owner of a resource
