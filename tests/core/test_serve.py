@@ -143,7 +143,7 @@ def test_a_worker_that_cannot_take_the_place_of_another_tries_again_and_the_othe
         first, second = server.workers
         database.execute("UPDATE tortoise_migrations SET app = 'away' WHERE app = 'webhooks'")
         os.kill(first, signal.SIGKILL)
-        missing = "Error: The database schema is out of date. Missing migrations: webhooks.0001_initial."
+        missing = "Error: The database schema is out of date. Missing migrations: webhooks.0001_initial"
         server.wait_for(lambda: server.log.count(missing) > 1)
         assert answers(url)
         database.execute("UPDATE tortoise_migrations SET app = 'webhooks' WHERE app = 'away'")
