@@ -7,7 +7,7 @@ ARGS =
 VENV = .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
-CODE = .ci/audit.py benchmarks core devkit drills plugins examples tests typings
+CODE = .ci/audit.py benchmarks conftest.py core devkit drills plugins examples tests typings
 SHIPPED = $(BIN)/uv export --quiet --locked --no-dev --all-packages
 
 help: ## Show the targets

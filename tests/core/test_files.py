@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
 import pytest
+from commands import run
 from moto.server import ThreadedMotoServer
+from processes import refused
 
 from jobbergate_server.errors import Unavailable
 from jobbergate_server.files import CACHED_BESIDES, CACHED_FILE, CACHED_TOTAL, GRACE, THREADS, Files
@@ -21,11 +21,11 @@ from jobbergate_server.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conftest import Call
 
 
-COMMAND = (str(Path(sys.executable).with_name("jobbergate-server")), "files", "prune")
 NOTHING = timedelta(0)
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "eu-north-1"}
 
@@ -206,18 +206,11 @@ def make_old(path: Path, age: timedelta = GRACE) -> None:
     os.utime(path, (moment, moment))
 
 
-async def prune(database_url: str, folder: Path, **variables: str) -> tuple[int, list[str], str]:
+def prune(database_url: str, folder: Path, **variables: str) -> tuple[int, list[str], str]:
     """Exit status and output of the command."""
     own = {"JOBBERGATE_DATABASE__URL": database_url, "JOBBERGATE_FILES__URL": f"file:///{folder}"}
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **own, **variables},
-        cwd=folder.parent,
-    )
-    output, errors = await process.communicate()
-    return process.returncode or 0, output.decode().splitlines(), errors.decode()
+    done = run(folder.parent, "files", "prune", **own, **variables)
+    return done.exit_code, done.stdout.splitlines(), done.stderr
 
 
 def stored(folder: Path) -> set[str]:
@@ -248,15 +241,15 @@ async def test_the_command_removes_what_no_row_has_pointed_to_for_a_day(
     old, young = await store.put(b"old"), await store.put(b"young")
     for digest in (*used, old):
         make_old(folder / digest[:2] / digest)
-    assert await prune(database_url, folder) == (0, [old], "")
+    assert prune(database_url, folder) == (0, [old], "")
     assert stored(folder) == used | {young}
-    assert await prune(database_url, folder) == (0, ["No files to delete."], "")
+    assert prune(database_url, folder) == (0, ["No files to delete."], "")
 
     assert (await call("DELETE", f"/jobbergate/job-scripts/{script_id}"))[0] == 204
-    _, removed, _ = await prune(database_url, folder)
+    _, removed, _ = prune(database_url, folder)
     assert len(removed) == 2
     assert (await call("DELETE", f"/jobbergate/applications/{application_id}"))[0] == 204
-    _, last, _ = await prune(database_url, folder)
+    _, last, _ = prune(database_url, folder)
     assert {*removed, *last} == used
     assert stored(folder) == {young}
 
@@ -269,7 +262,7 @@ async def test_the_command_removes_nothing_while_a_plugin_with_rows_is_not_activ
     for path in folder.glob("??/*"):
         make_old(path)
     disabled = '["email-notifications", "job-submissions", "job-scripts"]'
-    status, output, errors = await prune(database_url, folder, JOBBERGATE_PLUGINS__DISABLED=disabled)
+    status, output, errors = prune(database_url, folder, JOBBERGATE_PLUGINS__DISABLED=disabled)
     assert (status, output) == (1, [])
     assert errors == (
         "Error: The tables of job_scripts, job_submissions may reference files, but these plugins are not active. "
@@ -284,17 +277,17 @@ async def test_the_command_removes_nothing_by_the_word_of_a_database_without_tab
     folder = tmp_path / "files"
     digest = await opened(f"file:///{folder}").put(b"old")
     make_old(folder / digest[:2] / digest)
-    status, output, errors = await prune(empty_database_url, folder)
+    status, output, errors = prune(empty_database_url, folder)
     assert (status, output) == (1, [])
     assert errors.startswith("Error: The database schema is out of date. Missing migrations: ")
     assert stored(folder) == {digest}
 
 
-async def test_the_command_says_when_the_store_is_not_there(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.database("sqlite")
+def test_the_command_says_when_the_store_is_not_there(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "files").write_text("in the way")
-    status, output, errors = await prune(database_url, tmp_path / "files")
-    assert (status, output) == (1, [])
-    assert errors.startswith("Error: files.url: not writable")
+    variables = {"JOBBERGATE_DATABASE__URL": database_url, "JOBBERGATE_FILES__URL": f"file:///{tmp_path}/files"}
+    assert refused(tmp_path, "files", "prune", **variables).startswith("Error: files.url: not writable")
 
 
 async def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(

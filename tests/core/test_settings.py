@@ -41,6 +41,7 @@ FIXED: Mapping[str, tuple[str, object]] = {
     "limits.max_upload_size": ("10MiB", 10 * 2**20),
     "limits.max_page_size": ("50", 50),
     "limits.total_max_age": ("0.5", 0.5),
+    "events.keep_days": ("7", 7),
     "log.level": ("DEBUG", "DEBUG"),
     "log.format": ("json", "json"),
     "plugins.disabled": ('["job-scripts"]', ["job-scripts"]),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from distributions import install
 from pages import DOCS, ROOT, blocks
-from processes import developing, environment, origin
+from processes import LEAN, developing, environment, origin
 
 from jobbergate_devkit.new_plugin import FILES
 
@@ -110,7 +110,7 @@ def test_every_step_does_what_the_page_says(tmp_path: Path) -> None:
 
     (plugin / "tests/test_licences.py").write_text(BLOCKS["tests"])
     # The conformance is that of the example, whose own tests run it whole.
-    options = f" -q -p no:cacheprovider --basetemp={tmp_path}/pytest -k 'sqlite and (viewer or page or token)'"
+    options = f" -q {' '.join(LEAN)} --basetemp={tmp_path}/pytest -k 'sqlite and (viewer or page or token)'"
     assert " passed" in shell("pytest", lambda text: text.strip() + options).splitlines()[-1]
 
     seats = "    seats = columns.IntField(db_index=True)\n"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from commands import printed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,15 +69,7 @@ class DevServer:
 
     def printed(self, *arguments: str) -> str:
         """What the command prints in the server's directory."""
-        done = subprocess.run(  # noqa: S603 - the command of this repository
-            [COMMAND, *arguments],
-            cwd=self.directory,
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        return done.stdout
+        return printed(self.directory, *arguments)
 
     def client_of(self, email: str) -> httpx.Client:
         """A client with all permissions of somebody, for the paths below the mount."""

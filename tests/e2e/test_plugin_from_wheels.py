@@ -37,7 +37,9 @@ class Workshop:
         self.folder.mkdir()
         self._bin = folder / "venv" / "bin"
         wheels, versions = folder / "wheels", folder / "versions.txt"
-        self._run(UV, "build", "--quiet", "--all-packages", "--wheel", "--out-dir", wheels, cwd=ROOT)
+        # With the locked build tools of this environment, of which each wheel would otherwise get a copy.
+        tools = ("--no-build-isolation", "--python", sys.executable)
+        self._run(UV, "build", "--quiet", *tools, "--all-packages", "--wheel", "--out-dir", wheels, cwd=ROOT)
         locked = ("--frozen", "--all-packages", "--no-emit-workspace", "--no-hashes")
         self._run(UV, "export", "--quiet", *locked, "--output-file", versions, cwd=ROOT)
         self._run(UV, "venv", "--quiet", "--seed", "--python", sys.executable, self._bin.parent)

@@ -21,6 +21,7 @@ from uuid import uuid4
 import asyncpg
 import click
 import pytest
+from commands import printed as printed_here
 from ports import unused_port
 from readme import EXAMPLES, README, ROOT
 
@@ -160,7 +161,7 @@ def test_httpx_prints_the_same_with_line_breaks(address: str, directory: Path) -
 
 def test_a_token_can_be_somebody_elses_and_allow_less(address: str, directory: Path) -> None:
     (options,) = re.findall(r"^`(token --email [^`]*)`", README, re.MULTILINE)
-    token = run("jobbergate-server", *options.split(), cwd=directory).strip()
+    token = printed_here(directory, *options.split()).strip()
     status, body = fetched(f"http://{address}/jobbergate/job-scripts", token)
     assert (status, json.loads(body)["results"]) == (200, [])
     assert fetched(f"http://{address}/jobbergate/applications", token)[0] == HTTPStatus.FORBIDDEN
@@ -174,7 +175,7 @@ def test_the_addresses_in_the_text_answer(address: str) -> None:
 
 @pytest.mark.parametrize("query", re.findall(r"`(\?[^`…]*)`", README))
 def test_the_queries_in_the_text_are_understood(query: str, address: str, directory: Path) -> None:
-    token = run("jobbergate-server", "token", cwd=directory).strip()
+    token = printed_here(directory, "token").strip()
     assert fetched(f"http://{address}/jobbergate/job-scripts{query}", token)[0] == HTTPStatus.OK
 
 

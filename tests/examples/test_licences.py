@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from commands import printed
 from distributions import install
-from processes import printed, succeeds
+from processes import passes_its_tests
 
 EXAMPLE = Path(__file__).parents[2] / "examples/plugins/licences"
 
 
 def test_its_own_tests_pass_on_both_databases(tmp_path: Path, postgres_url: str) -> None:
-    pytest = Path(sys.executable).with_name("pytest")
-    options = ("-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path}/pytest")
     variables = {"PYTHONPATH": install(EXAMPLE, tmp_path / "site"), "JOBBERGATE_TEST_POSTGRES_URL": postgres_url}
-    summary = succeeds(tmp_path, pytest, EXAMPLE, *options, **variables).splitlines()[-1]
+    summary = passes_its_tests(tmp_path, EXAMPLE, **variables)
     assert "passed" in summary
     assert "skipped" not in summary
 

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 from aiohttp import FormData
 from line import Line, line
+from patience import PATIENCE
 
 from jobbergate_server import DATABASE, Unavailable, files
 from jobbergate_server.database import connection, postgresql, sqlite
@@ -68,7 +69,7 @@ async def way(database_url: str, dialect: str) -> AsyncIterator[Line | None]:
 @pytest.fixture
 async def served(make_app: MakeApp, way: Line | None, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Served:
     """A server with one connection that waits for it only for a moment."""
-    monkeypatch.setattr(postgresql, "WAIT_SECONDS", 1)
+    monkeypatch.setattr(postgresql, "WAIT_SECONDS", 2)
     monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.1)
     monkeypatch.setattr(connection, "SQLITE_TIMEOUT", 100)
     monkeypatch.setattr(connection, "STATEMENT_SECONDS", 3)
@@ -155,7 +156,7 @@ async def test_a_database_that_says_nothing_does_not_hold_up_the_end(
 ) -> None:
     monkeypatch.setattr(postgresql, "CLOSE_SECONDS", 0.1)
     assert (await added(client))[0] == 201
-    async with way.stalled(), asyncio.timeout(5):
+    async with way.stalled(), asyncio.timeout(PATIENCE):
         await served.close()
 
 

@@ -16,8 +16,10 @@ from urllib.request import Request
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
+from commands import printed
+from patience import PATIENCE
 from ports import unused_port
-from processes import PATIENCE, Server, answers, developing, fetch, origin, printed, running
+from processes import Server, answers, developing, fetch, origin, running
 
 from jobbergate_server.serving.inflight import InFlight
 

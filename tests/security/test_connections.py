@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
+from patience import PATIENCE
 from promises import alive
-from raw import PATIENCE, connected
+from raw import connected
 
 from jobbergate_server.http import requests
 from jobbergate_server.serving import connections, processes

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
+from commands import printed
 from hypothesis import HealthCheck, settings
-from processes import developing, origin, printed
+from processes import developing, origin
 from schemathesis.config import SchemathesisConfig
 
 from jobbergate_server.openapi import encoded_document

@@ -14,16 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import ProxyHandler, Request, build_opener
 
+from patience import PATIENCE
+
 from jobbergate_server.settings_sources import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 COMMAND = str(Path(sys.executable).with_name("jobbergate-server"))
 OWNER = "local-user@jobbergate.local"
-PATIENCE = 30
-"""Seconds after which a test gives up; far more than anything takes."""
+
+PYTEST = Path(sys.executable).with_name("pytest")
+LEAN = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest")
+"""Options for a pytest that does without plugins that take seconds to import, and that no plugin of ours needs."""
 
 fetch = build_opener(ProxyHandler({})).open
 
@@ -69,16 +73,23 @@ def succeeds(folder: Path, *command: str | Path, **variables: str) -> str:
     return done.stdout
 
 
+def passes_its_tests(folder: Path, tests: str | Path, *options: str, **variables: str) -> str:
+    """Run the tests of a plugin, which must pass, in a pytest of their own; the last line of what it prints."""
+    return succeeds(
+        folder, PYTEST, tests, "-q", *LEAN, f"--basetemp={folder}/pytest", *options, **variables
+    ).splitlines()[-1]
+
+
 class Server:
     """A server that runs in a process group of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, command: Sequence[str] = (COMMAND,), **variables: str) -> None:
         number = len(list(folder.glob("*.out")))
         self.folder = folder
         self._files = [folder / f"{number}.out", folder / f"{number}.err"]
         with self._files[0].open("w") as out, self._files[1].open("w") as err:
             self.process = subprocess.Popen(  # noqa: S603 - the command under test
-                [COMMAND, *arguments],
+                [*command, *arguments],
                 cwd=folder,
                 env=environment(**variables),
                 stdout=out,
@@ -137,8 +148,8 @@ def members(group: int) -> list[int]:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str, **variables: str) -> Iterator[Server]:
-    server = Server(folder, *arguments, **variables)
+def running(folder: Path, *arguments: str, command: Sequence[str] = (COMMAND,), **variables: str) -> Iterator[Server]:
+    server = Server(folder, *arguments, command=command, **variables)
     try:
         yield server
     finally:

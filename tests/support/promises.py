@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
+from patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from jobbergate_devkit.testing import Served
 
 HEALTH = "/jobbergate/health"
-PATIENCE = 30
-"""Seconds after which a test gives up; far more than anything takes."""
 KNOWN = ("<class 'str'>", "TypeError: it is not an object with")
 """Classes that the wire has always named, in words that are the same whatever was sent."""
 INSIDES = re.compile(

@@ -7,13 +7,12 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from patience import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from jobbergate_devkit.testing import Served
-
-PATIENCE = 30
-"""Seconds after which a test gives up; far more than anything takes."""
 
 
 class Raw:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOOPBACK = "127.0.0.0/8"
-PATIENCE = 30.0
-"""Seconds after which a test gives up; far more than anything takes."""
 TOLERANCE = 300
 
 

@@ -22,7 +22,7 @@ URL_FILE = "issuer.url"
 
 
 class NoIssuer(StartError):
-    """There is no development issuer where one is looked for."""
+    """The error of a directory without a development issuer."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(f"No development issuer in {directory}: start `jobbergate-server dev` first.")

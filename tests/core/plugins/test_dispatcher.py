@@ -224,7 +224,7 @@ async def test_two_servers_react_once_and_one_takes_over_from_the_other(
     await other.reactions()
     notes: list[str] = await (await other.client_as().get("/jobbergate/notebook")).json()
     heard = [note.partition(":")[0] for note in notes if note.startswith("heard")]
-    assert heard == ["heard one", "heard two", "heard three", "heard four"]
+    assert sorted(heard) == ["heard four", "heard one", "heard three", "heard two"]
 
 
 async def test_an_event_whose_reaction_was_interrupted_is_handled_by_the_next_leader(
@@ -303,6 +303,6 @@ async def test_old_events_are_deleted(office: Office) -> None:
     async with office.dispatching():
         with office.database.bound():
             async with asyncio.timeout(PATIENCE):
-                while await EventRecord.all().count() > 1:
+                while await EventRecord.all().count() > 1:  # noqa: ASYNC110 - a task of the server deletes it
                     await asyncio.sleep(0.01)
             assert [it.data["text"] for it in await EventRecord.all()] == ["new"]

@@ -4,10 +4,14 @@ The server is at `JOBBERGATE_TEST_POSTGRES_URL`, or the package `pixeltable-pgse
 """
 
 import asyncio
+import fcntl
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -26,6 +30,32 @@ ROOM = 2**30
 """Bytes that must be free in `MEMORY` for the databases of a test run."""
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "'256MB'"}
 """Settings of PostgreSQL that trade durability, which tests do not need, for speed."""
+NAME = "jobbergate-tests-"
+"""Prefix of the names of directories that contain the PostgreSQL of a run."""
+WATCH = """
+import fcntl, os, shutil, signal, sys, time
+from contextlib import suppress
+from pathlib import Path
+
+def remove(directory, flags, stop):
+    with suppress(OSError):  # another run uses it, or it was removed
+        fcntl.flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_EX | flags)
+        process = directory / "data" / "postmaster.pid"
+        with suppress(OSError, IndexError):
+            pid = int(process.read_text().split()[0])
+            while stop and process.exists():
+                os.kill(pid, signal.SIGQUIT)
+                time.sleep(0.1)
+        shutil.rmtree(directory, ignore_errors=True)
+
+own = Path(sys.argv[1])
+for directory in own.parent.glob(sys.argv[2] + "*"):
+    if directory != own:
+        # Its watcher was killed too. PostgreSQL shuts down within a minute without its files.
+        remove(directory, fcntl.LOCK_NB, stop=False)
+remove(own, 0, stop=True)
+"""
+"""Program that stops PostgreSQL and removes its directory after the last process of the run has exited."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,8 +91,8 @@ def postgres_url(shared_directory: Path) -> Iterator[str]:
 
     # Not below pytest's directory: root's PostgreSQL runs as another user, which pytest would lock out.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
-    with get_server(_place() / f"jobbergate-{run}", cleanup_mode="delete") as server:
-        uri = server.get_uri()
+    with _used(_place() / f"{NAME}{run}") as directory:
+        uri = get_server(directory / "data", cleanup_mode=None).get_uri()
         settings = (f"ALTER SYSTEM SET {name} = {value}" for name, value in SETTINGS.items())
         asyncio.run(_execute(uri, *settings, "SELECT pg_reload_conf()"))
         yield uri
@@ -129,6 +159,31 @@ async def _execute(url: str, *statements: str) -> None:
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@contextmanager
+def _used(directory: Path) -> Iterator[Path]:
+    """Lock the directory in the context; a watcher removes it after the last process has released its lock."""
+    while True:
+        directory.mkdir(exist_ok=True)
+        lock = os.open(directory, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if directory.exists() and os.path.samestat(os.fstat(lock), directory.stat()):
+            break
+        os.close(lock)  # a watcher has removed it concurrently
+    # A separate session: signals to the processes of the run do not reach it.
+    watcher = subprocess.Popen(  # noqa: S603 - the program above
+        [sys.executable, "-I", "-S", "-c", WATCH, str(directory), NAME],
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    watcher.returncode = 0  # it outlives this process, which would otherwise warn
+    try:
+        yield directory
+    finally:
+        os.close(lock)
 
 
 def _place() -> Path:
