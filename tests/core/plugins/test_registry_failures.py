@@ -90,7 +90,7 @@ WRONG = {
     ),
     HOOK.format("register_routes()", "5"): "register_routes: TypeError: 5 is not a list of Routes ({file}:5)",
     "@hookimpl(wrapper=True)\ndef on_event(event):\n    yield\n": (
-        "import: on_event is a wrapper of other plugins' functions, and each plugin has its own alone ({file}:4)"
+        "import: on_event is a wrapper, but the server calls hooks of one plugin at a time ({file}:5)"
     ),
     HOOK.format("register_routes()", "[PUBLIC]"): (
         "register_routes: TypeError: <Access.PUBLIC: 'Every caller, without a token.'> is not a Route ({file}:5)"
