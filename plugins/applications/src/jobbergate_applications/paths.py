@@ -1,20 +1,22 @@
-"""Paths of files that a server stores and an agent writes: always inside of the job's directory."""
+"""Paths of stored files. An agent writes them, always inside the job's directory."""
 
 import unicodedata
 from pathlib import PurePosixPath
 
 MAX_PART = 255
+"""Bytes of one part of a path."""
 MAX_PATH = 1024
+"""Bytes of a path."""
 
 
 def confined_path(text: str) -> str:
-    """The path in its normal form: relative, without `.` and doubled slashes, and not leading out.
+    """Return the path in its normal form: relative, inside the directory, without `.` and doubled slashes.
 
     >>> confined_path("a/./b//c/")
     'a/b/c'
 
     Raises:
-        ValueError: It is absolute, holds `..` or a control character, or is empty or too long; the text says which.
+        ValueError: The path is absolute, empty or too long, or contains `..` or a control character.
     """
     path = PurePosixPath(text)
     if path.is_absolute():
