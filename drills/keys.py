@@ -17,7 +17,7 @@ from drills.uploads import SCRIPTS
 FORGED = 10_000
 CLIENTS = 16
 SHARE = 20
-"""The number of tokens of which one is valid and new to the server."""
+"""Forged tokens per valid token. Each valid token is new to the server."""
 COOLDOWN = 30
 """Seconds between two fetches for an unknown key: the constant of the server."""
 SIGNATURE = 256
