@@ -38,7 +38,7 @@ RULES = {
     r"look(s|ed|ing)? after": VERB,
     r"go(es|ne)? on|went on|going on": VERB,
     r"(come|came)s? back|coming back": VERB,
-    r"t(ake|akes|aken|ook|aking) (its|the|their) place": VERB,
+    r"(take|takes|taken|took|taking) (its|the|their) place": VERB,
     r"(is|are|was|were|be|been|goes|go|went) away": VERB,
     r"stands? in (the|a|its) \w+": VERB,
     r"(become|became|becomes) of": VERB,
