@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HEALTH = "/jobbergate/health"
 PATIENCE = 30
 """Seconds after which a test gives up; far more than anything takes."""
-KNOWN = ("<class 'str'>", "TypeError: it is not an object with")
+KNOWN = ("<class 'str'>", "TypeError: the document is not an object with")
 """Classes that the wire has always named, in words that are the same whatever was sent."""
 INSIDES = re.compile(
     r"Traceback|site-packages|/usr/|/tmp/|File \"|\bline \d+, in|<class|<\w+[ .]\w+ at|0x[0-9a-f]{6}"

@@ -22,11 +22,11 @@ def confined_path(text: str) -> str:
     if path.is_absolute():
         raise ValueError(f"the path {text!r} must not be absolute")
     if ".." in path.parts:
-        raise ValueError(f"the path {text!r} must not lead out with '..'")
+        raise ValueError(f"the path {text!r} must not contain '..'")
     if not path.parts:
-        raise ValueError(f"the path {text!r} names no file")
+        raise ValueError(f"the path {text!r} must name a file")
     if any(unicodedata.category(char) == "Cc" for char in text):
-        raise ValueError(f"the path {text!r} must not hold control characters")
+        raise ValueError(f"the path {text!r} must not contain control characters")
     try:
         sizes = [len(part.encode()) for part in path.parts]
     except UnicodeEncodeError:

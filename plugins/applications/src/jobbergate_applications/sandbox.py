@@ -30,8 +30,8 @@ log = structlog.get_logger()
 class Sandbox:
     """The pool: at most ``size`` jobs run at a time, each in a process of its own.
 
-    A process takes longer to start than most jobs take. A worn-out process therefore serves until its replacement has
-    started, and the pool replaces a dead process before the next job.
+    A process takes longer to start than most jobs take. It therefore serves until its replacement has started. The pool
+    replaces a dead process before the next job.
     """
 
     def __init__(self, size: int = POOL_SIZE) -> None:
@@ -169,7 +169,7 @@ class _Worker:
                 return await self._exchange(request)
         except TimeoutError:
             await self.kill()
-            raise Unprocessable(f"Limit exceeded: it takes longer than {WALL_SECONDS:g} s.") from None
+            raise Unprocessable(f"Limit exceeded: the job takes longer than {WALL_SECONDS:g} s.") from None
         except EOFError:
             raise Unprocessable(await self._reason()) from None
         except BaseException:
@@ -190,7 +190,7 @@ class _Worker:
         """Return the reason why the process ended."""
         status = await self._process.wait()
         if status == -signal.SIGPROF:
-            return f"Limit exceeded: it needs more than {worker.CPU_SECONDS:g} s of CPU time."
+            return f"Limit exceeded: the job needs more than {worker.CPU_SECONDS:g} s of CPU time."
         # Deep nesting overflows the stack. Every other end, such as SIGKILL, is due to lack of memory.
         return worker.TOO_DEEP if status == -signal.SIGSEGV else worker.NO_MEMORY
 

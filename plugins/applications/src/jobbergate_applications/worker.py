@@ -30,9 +30,9 @@ CACHED_TEXTS = 16
 CACHED_TEXT = 16 * 1024
 """Characters of the longest text whose parsed form is cached. A hostile text takes 100 times that in memory."""
 TEMPLATE_FOLDER = "templates/"
-NO_MEMORY = f"Limit exceeded: it needs more than {MEMORY_BYTES // 2**20} MiB of memory."
+NO_MEMORY = f"Limit exceeded: the job needs more than {MEMORY_BYTES // 2**20} MiB of memory."
 TOO_LONG = f"Limit exceeded: the output is larger than {OUTPUT_BYTES // 2**20} MiB."
-TOO_DEEP = "Limit exceeded: it is nested too deeply."
+TOO_DEEP = "Limit exceeded: the nesting is too deep."
 
 Parsed = TypeVar("Parsed")
 
@@ -75,7 +75,7 @@ def configure(text: str, overrides: dict[str, Any]) -> dict[str, Any]:
     """Return the validated sections of jobbergate.yaml, after ``overrides`` have replaced some."""
     document = read_yaml(text)
     if not isinstance(document, dict):
-        raise Refused("TypeError: it is not an object with the sections application_config and jobbergate_config")
+        raise Refused("TypeError: the document is not an object with sections application_config and jobbergate_config")
     document = {**document, **overrides}
     problems = [
         f"{name}: {'value is not a valid dict' if name in document else 'field required'}"

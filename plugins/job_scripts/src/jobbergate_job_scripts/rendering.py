@@ -39,7 +39,7 @@ def with_params(script: str, params: Sequence[str]) -> str:
         Unprocessable: A parameter contains a line break or NUL.
     """
     if any(char in param for param in params for char in "\0\n\r"):
-        raise Unprocessable("sbatch_params: a line break or NUL is not allowed in a parameter")
+        raise Unprocessable("sbatch_params: a parameter must not contain a line break or NUL")
     lines = "".join(f"{MARKER} {param}\n" for param in params)
     if not lines:
         return script
@@ -70,7 +70,7 @@ def _without_suffix(template: str) -> str:
 def _path(directory: str, name: str) -> str:
     # Without a name, the path would be the directory itself.
     if not PurePosixPath(name).parts:
-        raise Unprocessable(f"Invalid path of a file: {name!r} names no file")
+        raise Unprocessable(f"Invalid path of a file: {name!r} must name a file")
     try:
         return confined_path(name if name.startswith("/") else f"{directory}/{name}")
     except ValueError as error:
