@@ -149,7 +149,7 @@ async def test_a_redirect_is_not_followed(make_site: MakeSite, receiver: Receive
     site = await make_site(retry_after=[])
     webhook = await site.add(receiver.url())
     await site.happen()
-    assert (await site.outcome(webhook))["error"] == "answered 307"
+    assert (await site.outcome(webhook))["error"] == "response 307"
     assert [message.path for message in receiver.messages] == ["/hook"]
 
 
