@@ -28,10 +28,11 @@ bench: $(INSTALLED) ## Measure the speed of the server beside its peers (needs w
 drills: $(INSTALLED) ## Cause failures and check how the server behaves
 	$(BIN)/python -m drills $(ARGS)
 
-lint: $(INSTALLED) ## Check style, format, types and dependencies
+lint: $(INSTALLED) ## Check style, format, spelling, types and dependencies
 	$(BIN)/uv lock --check --quiet
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell
 	$(BIN)/mypy $(CODE)
 	$(SHIPPED) --no-emit-workspace --no-hashes --no-annotate --no-header --output-file $(VENV)/requirements.txt
 	$(BIN)/python .ci/audit.py $(VENV)/requirements.txt

@@ -52,7 +52,7 @@ def patient_server() -> Iterator[None]:
     A test of such a limit sets its own.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(oidc, "TIMEOUT", aiohttp.ClientTimeout(total=PATIENCE))
+        patch.setattr(oidc, "REQUEST_TIMEOUT", aiohttp.ClientTimeout(total=PATIENCE))
         patch.setattr(sandbox, "WALL_SECONDS", PATIENCE)
         patch.setattr(postgresql, "WAIT_SECONDS", PATIENCE)
         patch.setattr(sqlite, "WAIT_SECONDS", PATIENCE)

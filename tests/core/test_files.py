@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from processes import refused
 
 from jobbergate_server.errors import Unavailable
-from jobbergate_server.files import CACHED_BESIDES, CACHED_FILE, CACHED_TOTAL, GRACE, THREADS, Files
+from jobbergate_server.files import CACHED_FILE_BYTES, CACHED_OVERHEAD_BYTES, CACHED_TOTAL_BYTES, GRACE, THREADS, Files
 from jobbergate_server.settings import load_settings
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ async def unused() -> set[str]:
 
 
 async def test_what_is_put_is_found_under_its_digest(files: Files, url: str) -> None:
-    contents = [b"", b"one", "Übung\r\n".encode(), bytes(range(256)), b"x" * (CACHED_FILE + 1), b"y" * 6_000_000]
+    contents = [b"", b"one", "Übung\r\n".encode(), bytes(range(256)), b"x" * (CACHED_FILE_BYTES + 1), b"y" * 6_000_000]
     digests = [await files.put(content) for content in contents]
     assert digests == [sha256(content).hexdigest() for content in contents]
     for store in (files, files if url.startswith("memory:") else opened(url)):
@@ -172,12 +172,12 @@ async def test_what_a_killed_process_has_left_half_written_is_removed(tmp_path: 
 
 async def test_small_files_that_were_used_last_are_kept_in_memory(tmp_path: Path) -> None:
     files = opened(f"file:///{tmp_path}/store")
-    fitting = CACHED_TOTAL // CACHED_FILE
-    contents = [number.to_bytes(4) * (CACHED_FILE // 4) for number in range(fitting + 10)]
+    fitting = CACHED_TOTAL_BYTES // CACHED_FILE_BYTES
+    contents = [number.to_bytes(4) * (CACHED_FILE_BYTES // 4) for number in range(fitting + 10)]
     first, second, *rest = [await files.put(content) for content in contents[:fitting]]
     await files.get(first)
     late = [await files.put(content) for content in contents[fitting:]]
-    large = await files.put(b"x" * (CACHED_FILE + 1))
+    large = await files.put(b"x" * (CACHED_FILE_BYTES + 1))
     for path in (tmp_path / "store").glob("??/*"):
         path.unlink()
     for digest in (first, rest[-1], *late):
@@ -190,7 +190,7 @@ async def test_small_files_that_were_used_last_are_kept_in_memory(tmp_path: Path
 async def test_many_tiny_files_take_no_more_memory_than_a_few_large_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobbergate_server.files.CACHED_TOTAL", 10 * CACHED_BESIDES)
+    monkeypatch.setattr("jobbergate_server.files.CACHED_TOTAL_BYTES", 10 * CACHED_OVERHEAD_BYTES)
     files = opened(f"file:///{tmp_path}/store")
     digests = [await files.put(bytes([number])) for number in range(20)]
     shutil.rmtree(tmp_path / "store")
@@ -295,5 +295,5 @@ async def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(
 ) -> None:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_endpoint}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(Unavailable, match=r"^The file store cannot be reached at the moment\.$"):
+    with pytest.raises(Unavailable, match=r"^The file store is unavailable\. Retry the request\.$"):
         await opened("s3://nobodys-bucket/files").put(b"text")

@@ -134,13 +134,13 @@ def test_variables_of_other_programs_are_left_alone(environment: pytest.MonkeyPa
         ("DATABASES__URL", "x", "databases: unknown key"),
         ("DATABASE__URL__X", PASSWORD, "database.url: Input should be a valid string"),
         ("DATABASE__URL", "", "database.url: must begin with sqlite:/// or postgresql://"),
-        ("DATABASE__URL", "sqlite:///", "database.url: must name something after sqlite:///"),
+        ("DATABASE__URL", "sqlite:///", "database.url: must not be empty after sqlite:///"),
         (
             "DATABASE__URL",
             f"mysql://user:{PASSWORD}@db/name",
             "database.url: must begin with sqlite:/// or postgresql://",
         ),
-        ("FILES__URL", "s3://", "files.url: must name something after s3://"),
+        ("FILES__URL", "s3://", "files.url: must not be empty after s3://"),
         ("FILES__URL", "/var/files", "files.url: must begin with file:/// or s3://"),
         ("OIDC__ISSUER", "", "oidc.issuer: must not be blank"),
         ("OIDC__ISSUER", "  ", "oidc.issuer: must not be blank"),
@@ -155,30 +155,46 @@ def test_variables_of_other_programs_are_left_alone(environment: pytest.MonkeyPa
                 "Ed25519, EdDSA"
             ),
         ),
-        ("OIDC__ALGORITHMS", '["none"', "oidc.algorithms: must be a list; in the environment, one in JSON"),
+        ("OIDC__ALGORITHMS", '["none"', "oidc.algorithms: must be a list; in an environment variable, a JSON array"),
         ("OIDC__ALGORITHMS", "[]", "oidc.algorithms: List should have at least 1 item after validation, not 0"),
-        ("OIDC__PERMISSIONS_CLAIM", "a", "oidc.permissions_claim: must be a list; in the environment, one in JSON"),
+        (
+            "OIDC__PERMISSIONS_CLAIM",
+            "a",
+            "oidc.permissions_claim: must be a list; in an environment variable, a JSON array",
+        ),
         (
             "OIDC__PERMISSIONS_CLAIM",
             "[]",
             "oidc.permissions_claim: List should have at least 1 item after validation, not 0",
         ),
         ("OIDC__PERMISSIONS_CLAIM", '["a", ""]', "oidc.permissions_claim.1: must not be blank"),
-        ("OIDC__ROLES", "staff", "oidc.roles: must be a table; in the environment, an object in JSON"),
-        ("OIDC__ROLES", '{"staff": "a:read"}', "oidc.roles.staff: must be a list; in the environment, one in JSON"),
+        ("OIDC__ROLES", "staff", "oidc.roles: must be a table; in an environment variable, a JSON object"),
+        (
+            "OIDC__ROLES",
+            '{"staff": "a:read"}',
+            "oidc.roles.staff: must be a list; in an environment variable, a JSON array",
+        ),
         ("OIDC__ROLES", '{"staff": [" "]}', "oidc.roles.staff.0: must not be blank"),
         ("SERVER__HOST", "", "server.host: must not be blank"),
         ("SERVER__PORT", "", "server.port: Input should be a valid integer, unable to parse string as an integer"),
         ("SERVER__PORT", "65536", "server.port: Input should be less than or equal to 65535"),
         ("SERVER__WORKERS", "0", "server.workers: Input should be greater than 0"),
-        ("CORS__ORIGINS", "https://a.example.com", "cors.origins: must be a list; in the environment, one in JSON"),
+        (
+            "CORS__ORIGINS",
+            "https://a.example.com",
+            "cors.origins: must be a list; in an environment variable, a JSON array",
+        ),
         (
             "CORS__ORIGINS",
             '["*", "https://a.example.com/"]',
             "cors.origins.1: must be * or an origin such as https://portal.example.com, without a path",
         ),
         ("LOG__LEVEL", "loud", "log.level: Input should be 'DEBUG', 'INFO', 'WARNING', 'ERROR' or 'CRITICAL'"),
-        ("PLUGINS__DISABLED", "job-scripts", "plugins.disabled: must be a list; in the environment, one in JSON"),
+        (
+            "PLUGINS__DISABLED",
+            "job-scripts",
+            "plugins.disabled: must be a list; in an environment variable, a JSON array",
+        ),
     ],
 )
 def test_what_is_wrong_in_the_environment_names_its_key(
@@ -203,14 +219,14 @@ def test_what_is_wrong_in_the_environment_names_its_key(
 def test_a_wrong_database_url_does_not_show_its_password(environment: pytest.MonkeyPatch, url: str) -> None:
     environment.setenv("JOBBERGATE_DATABASE__URL", url)
     assert refused() == (
-        "database.url: must have the form postgresql://user:password@host:port/name, "
+        "database.url: must be of the form postgresql://user:password@host:port/name, "
         "with special characters percent-encoded"
     )
 
 
 def test_an_option_that_nobody_would_read_is_refused(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("JOBBERGATE_DATABASE__URL", "postgresql://user@db/name?sslmode=require&sslcert=a.pem")
-    assert refused() == "database.url: may have the options host and sslmode, and no others"
+    assert refused() == "database.url: must not contain options other than host and sslmode"
 
 
 def test_all_problems_of_a_file_are_told_together(tmp_path: Path) -> None:

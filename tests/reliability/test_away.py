@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 SCRIPTS = "/jobbergate/job-scripts"
 ARCHIVE = "UPDATE job_scripts SET is_archived = true WHERE id = $1"
 IN_TRANSACTION = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
-AWAY = {"detail": "The database cannot be reached at the moment."}
-NO_FILES = {"detail": "The file store cannot be reached at the moment."}
+AWAY = {"detail": "The database is unavailable. Retry the request."}
+NO_FILES = {"detail": "The file store is unavailable. Retry the request."}
 BUSY = {
-    "postgresql": {"detail": "All connections to the database are in use."},
-    "sqlite": {"detail": "The database is in use by others."},
+    "postgresql": {"detail": "All connections to the database are in use. Retry the request."},
+    "sqlite": {"detail": "The database is locked by another transaction. Retry the request."},
 }
 
 
@@ -71,7 +71,7 @@ async def served(make_app: MakeApp, way: Line | None, database_url: str, monkeyp
     """A server with one connection that waits for it only for a moment."""
     monkeypatch.setattr(postgresql, "WAIT_SECONDS", 2)
     monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(connection, "SQLITE_TIMEOUT", 100)
+    monkeypatch.setattr(connection, "SQLITE_BUSY_MILLISECONDS", 100)
     monkeypatch.setattr(connection, "STATEMENT_SECONDS", 3)
     return await make_app(settings={"database": {"url": way.url if way else database_url, "pool_size": 1}})
 
@@ -140,7 +140,7 @@ async def test_what_looks_for_work_again_and_again_says_in_a_line_that_the_datab
 @pytest.mark.database("postgresql")
 async def test_a_statement_that_takes_too_long_holds_nobody_up(client: Client, way: Line) -> None:
     assert (await added(client))[0] == 201
-    slow = {"detail": "The database takes too long."}
+    slow = {"detail": "The database did not respond in time. Retry the request."}
     async with way.stalled():
         async with client.put(f"{SCRIPTS}/1", json={"job_script_name": "b"}) as response:
             assert await told(response) == (503, slow, "1")
@@ -264,7 +264,8 @@ async def test_of_two_who_wait_for_each_other_one_is_asked_to_come_again(make_ap
 
     with shared.bound():
         ends = await asyncio.gather(cross(1, 2), cross(2, 1), return_exceptions=True)
-    assert [str(end) for end in ends if end] == ["The same was changed by others at the same time."]
+    message = "Another request changed the same data concurrently. Retry the request."
+    assert [str(end) for end in ends if end] == [message]
     assert [end.status for end in ends if isinstance(end, Unavailable)] == [503]
 
 

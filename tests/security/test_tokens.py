@@ -18,7 +18,7 @@ from promises import answered
 from jobbergate_devkit.server import EMAIL
 from jobbergate_devkit.testing.route_caller import RouteCaller
 from jobbergate_server.app import create_app
-from jobbergate_server.auth.tokens import MAX_SIZE
+from jobbergate_server.auth.tokens import MAX_TOKEN_LENGTH
 from jobbergate_server.http.keys import SETTINGS
 from jobbergate_server.plugins.contribution import CONTRIBUTIONS
 from jobbergate_server.routing.route import MOUNT, WRITING
@@ -162,9 +162,9 @@ async def test_a_moment_is_a_number_with_an_end(served: Served, forge: Forge, cl
 @pytest.mark.database("sqlite")
 async def test_a_token_of_more_than_16_kib_is_refused(served: Served, forge: Forge) -> None:
     rest = len(forge.token(padding=""))
-    assert await status_of(served, forge.token(padding="x" * ((MAX_SIZE - rest) * 3 // 4 - 4))) == 200
-    assert await status_of(served, forge.token(padding="x" * ((MAX_SIZE - rest) * 3 // 4 + 4))) == 401
-    assert await status_of(served, forge.token(padding="x" * MAX_SIZE)) == 401
+    assert await status_of(served, forge.token(padding="x" * ((MAX_TOKEN_LENGTH - rest) * 3 // 4 - 4))) == 200
+    assert await status_of(served, forge.token(padding="x" * ((MAX_TOKEN_LENGTH - rest) * 3 // 4 + 4))) == 401
+    assert await status_of(served, forge.token(padding="x" * MAX_TOKEN_LENGTH)) == 401
 
 
 @pytest.mark.database("sqlite")

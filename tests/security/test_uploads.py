@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from promises import alive, answered
 
-from jobbergate_server.http.forms import MAX_PAIRS
+from jobbergate_server.http.forms import MAX_URLENCODED_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -224,7 +224,9 @@ async def test_twenty_thousand_headers_of_a_part_are_too_many(owner: Owner) -> N
     assert await owner.upload(body) == (400, {"detail": "There was an error parsing the body"})
 
 
-@pytest.mark.parametrize("body", [b"a=" + b"%41" * MAX_PAIRS, b"a=b&" * MAX_PAIRS, b"+" * (MAX_PAIRS + 1)])
+@pytest.mark.parametrize(
+    "body", [b"a=" + b"%41" * MAX_URLENCODED_BYTES, b"a=b&" * MAX_URLENCODED_BYTES, b"+" * (MAX_URLENCODED_BYTES + 1)]
+)
 async def test_a_form_without_files_is_small(owner: Owner, body: bytes) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     assert await owner.upload(body, headers) == (413, {"detail": "A form without files cannot exceed 65536 bytes."})

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 MAX_ENTRIES = 100
-"""How many wrong values one answer names."""
+"""The maximum number of invalid values in one response."""
 RETRY_AFTER = "1"
-"""Seconds that a client is asked to wait before it repeats a request."""
+"""Seconds that a client waits before it retries a request (RFC 9110, section 10.2.3)."""
 
 
 class ApiError(Exception):
-    """A request that cannot be served, answered as ``{"detail": …}``.
+    """A request that fails with the response ``{"detail": …}``.
 
     Raise one of the subclasses from a handler. The transaction of the request is rolled back.
     """
@@ -24,7 +24,7 @@ class ApiError(Exception):
 
 
 class BadRequest(ApiError):
-    """The request makes no sense as a whole (400)."""
+    """The request is malformed (400)."""
 
     status = 400
 
@@ -45,13 +45,13 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """There is no such thing (404)."""
+    """The resource does not exist (404)."""
 
     status = 404
 
 
 class RequestTimeout(ApiError):
-    """The body did not come in time (408); the connection is closed."""
+    """The body was not received in time (408); the connection is closed."""
 
     status = 408
 
@@ -60,34 +60,35 @@ class RequestTimeout(ApiError):
 
 
 class Conflict(ApiError):
-    """The request contradicts what is stored (409)."""
+    """The request conflicts with stored data (409)."""
 
     status = 409
 
 
 class PreconditionFailed(ApiError):
-    """The thing is not in the state on which the request depends (412, RFC 9110, section 13)."""
+    """The resource does not meet a precondition of the request (412, RFC 9110, section 13)."""
 
     status = 412
 
     def __init__(self, header: str) -> None:
-        super().__init__(f"The state does not fulfil the header {header}.")
+        state = "does not match" if header == "If-Match" else "matches"
+        super().__init__(f"Precondition failed: the resource {state} {header}.")
 
 
 class ContentTooLarge(ApiError):
-    """The body is larger than this server takes (413)."""
+    """The body exceeds the size limit (413)."""
 
     status = 413
 
 
 class Unprocessable(ApiError):
-    """The request is well formed but cannot be done, for a reason told in words (422)."""
+    """The request is well-formed but not processable; the detail states the reason (422)."""
 
     status = 422
 
 
 class Unavailable(ApiError):
-    """Something that the request needs does not answer at the moment (503); it may be repeated."""
+    """A dependency of the request is unavailable; the client may retry it (503)."""
 
     status = 503
 
@@ -96,16 +97,16 @@ class Unavailable(ApiError):
 
 
 class SerializationFailure(Unavailable):
-    """Others have changed the same rows at the same time, and only one of them could go on (503)."""
+    """A concurrent transaction changed the same rows; the client may retry the request (503)."""
 
     def __init__(self) -> None:
-        super().__init__("The same was changed by others at the same time.")
+        super().__init__("Another request changed the same data concurrently. Retry the request.")
 
 
 class FieldError(NamedTuple):
-    """What is wrong with one value, in the words of the wire format.
+    """An error of one value, in the words of the wire format.
 
-    ``type`` is the machine's name of it (``type_error.integer``), ``msg`` the reader's, ``ctx`` the numbers in it.
+    ``type`` is its machine-readable name (``type_error.integer``), ``msg`` the text, ``ctx`` the numbers in the text.
     """
 
     type: str
@@ -113,7 +114,7 @@ class FieldError(NamedTuple):
     ctx: Mapping[str, object] | None = None
 
     def entry(self, loc: Iterable[str | int]) -> dict[str, object]:
-        """The problem as an element of a 422 answer, at ``loc``: where the value stands in the request."""
+        """Return the error as an element of a 422 response; ``loc`` is the location of the value in the request."""
         entry: dict[str, object] = {"loc": list(loc), "msg": self.msg, "type": self.type}
         if self.ctx is not None:
             entry["ctx"] = self.ctx
@@ -121,9 +122,9 @@ class FieldError(NamedTuple):
 
 
 class InvalidRequest(ApiError):
-    """Values of the request are not valid (422); ``entries`` are made by `Problem.entry`.
+    """Values of the request are not valid (422); `FieldError.entry` returns the ``entries``.
 
-    The answer has the first `MAX_ENTRIES` of them, so that a large body does not become a far larger answer.
+    The response contains the first `MAX_ENTRIES` of them, so that a large body does not cause a far larger response.
     """
 
     status = 422
@@ -133,8 +134,8 @@ class InvalidRequest(ApiError):
 
 
 class StartError(Exception):
-    """The server cannot start; the text has a line for each reason."""
+    """The server cannot start; the text contains a line for each reason."""
 
 
 class SettingsError(StartError):
-    """The settings are not valid; the text has a line for each problem, with the name of the key."""
+    """The settings are not valid; the text contains a line for each problem, with the name of the key."""

@@ -23,17 +23,17 @@ class Origin(NamedTuple):
 
 
 NO_ORIGIN = Origin()
-"""The origin of what a command or a task of the server does."""
+"""The origin of events of a command or a task of the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """A change that a plugin emits.
 
-    ``name`` is that of an `EventType` which a plugin registers. ``data`` is a JSON object: `id` identifies the subject,
-    `owner_email` names its owner, and `client_id` its cluster. The server adds the rest when the event is committed:
-    ``id`` is that of the row in the table `events`, ``created_at`` the time of the transaction, and ``origin`` the
-    caller, whose fields are all None for a command.
+    ``name`` is the name of an `EventType` that a plugin registers. ``data`` is a JSON object: `id` identifies the
+    subject, `owner_email` names its owner, and `client_id` its cluster. The commit adds the other fields. ``id`` is the
+    key of the row in the table `events`, and ``created_at`` the time of the transaction. ``origin`` is the caller; for
+    a command, all its fields are None.
     """
 
     name: str

@@ -1,12 +1,11 @@
 """The contents of files, stored once under their SHA-256: in a local directory, an S3 bucket or memory.
 
-A file is stored before the row that points to it is committed, so that a crash can leave an object that nothing points
-to, and never a row without its file. Objects never change, which is why small ones are kept in memory without thought.
+A file is stored before the row that references it is committed. A crash can therefore leave an unreferenced object, but
+never a row without its file. Objects never change, so the cache of small ones needs no invalidation.
 """
 
 import asyncio
 import os
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
+from cachetools import LRUCache
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, S3Store
 
@@ -25,24 +25,25 @@ from jobbergate_server.errors import Unavailable
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-AWAY = "The file store cannot be reached at the moment."
-PROBE = "probe"
+FILE_STORE_UNAVAILABLE = "The file store is unavailable. Retry the request."
+PROBE_KEY = "probe"
 DIGEST_LENGTH = 64
+"""Characters of a SHA-256 in hexadecimal."""
 GRACE = timedelta(days=1)
-"""How long an object that no row points to is kept: a request may be about to point to it."""
-CACHED_FILE = 64 * 1024
-CACHED_TOTAL = 16 * 1024 * 1024
-CACHED_BESIDES = 512
-"""Bytes of memory that a file takes besides its content, without which a million tiny ones would count for nothing."""
+"""The age up to which an unreferenced object is not deleted: a running request may reference it soon."""
+CACHED_FILE_BYTES = 64 * 1024
+CACHED_TOTAL_BYTES = 16 * 1024 * 1024
+CACHED_OVERHEAD_BYTES = 512
+"""Memory of a cached file besides its content; it limits the number of tiny files."""
 THREADS = 32
-"""How many files are read or written at the same time."""
+"""The maximum number of concurrent reads and writes."""
 CONNECT_SECONDS = 3
-"""How long a bucket may take to accept a connection, and how long a request that it refuses is repeated."""
+"""The time limit for connecting to a bucket, and for retrying a request that it rejects."""
 REQUEST_SECONDS = 20.0
-"""How long a bucket may take for a request, from the connection to the end of the answer."""
+"""The time limit for a request to a bucket, from the connection to the end of the response."""
 RETRIES = 2
 S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-"""The variables that name another S3 service than Amazon's."""
+"""The environment variables that name an S3 service other than Amazon's."""
 
 
 Result = TypeVar("Result")
@@ -51,61 +52,61 @@ Result = TypeVar("Result")
 class Files:
     """The file store of one application.
 
-    What needs the store raises `Unavailable` while that cannot be reached, or does not take or give what it should.
+    Methods raise `Unavailable` while the store is not reachable, or cannot read or write.
     """
 
     def __init__(self, config: settings.Files) -> None:
-        """Prepare the store that ``config`` names; a local directory is made when it is first written to."""
+        """Prepare the store that ``config`` names; the first write creates a local directory."""
         self._url = config.url.get_secret_value()
         self._store: ObjectStore | None = None
-        self._cache = _Cache(CACHED_TOTAL)
+        self._cache: LRUCache[str, bytes] = LRUCache(CACHED_TOTAL_BYTES, _cached_bytes)
         self._threads = ThreadPoolExecutor(THREADS, "files")
 
     @property
     def store(self) -> ObjectStore:
-        """The object store behind it.
+        """The underlying object store.
 
         Raises:
-            Exception: Whatever the store raises when it cannot be opened.
+            Exception: The store cannot be opened.
         """
         if self._store is None:
             self._store = _open(self._url)
         return self._store
 
     async def put(self, content: bytes) -> str:
-        """Store ``content`` and return its digest, by which it is found again.
+        """Store ``content`` and return its digest, which is the key for `get`.
 
         Raises:
-            Unavailable: The store cannot be reached or written to.
+            Unavailable: The store is not reachable or not writable.
         """
         try:
             digest = await self._run(_write, content)
-        except FileNotFoundError as error:  # there is no such bucket
-            raise Unavailable(AWAY) from error
-        self._cache.add(digest, content)
+        except FileNotFoundError as error:  # the bucket does not exist
+            raise Unavailable(FILE_STORE_UNAVAILABLE) from error
+        self._remember(digest, content)
         return digest
 
     async def put_texts(self, texts: Iterable[str]) -> list[str]:
-        """Store the texts side by side and return their digests, in the same order."""
+        """Store the texts concurrently and return their digests, in the same order."""
         return await asyncio.gather(*(self.put(text.encode()) for text in texts))
 
     async def get(self, digest: str) -> bytes:
-        """The content that was stored under ``digest``.
+        """Return the content with the digest ``digest``.
 
         Raises:
-            FileNotFoundError: There is none.
+            FileNotFoundError: It does not exist.
         """
         return (await self._get_all([digest]))[digest]
 
     async def get_text(self, digest: str) -> str:
-        """The stored text; only files that are UTF-8 have one."""
+        """Return the content with the digest ``digest`` as text; the file must be UTF-8."""
         return (await self.get(digest)).decode()
 
     async def get_texts(self, digests: Iterable[str]) -> dict[str, str]:
-        """The stored texts by their digests, fetched side by side.
+        """Return the stored texts by their digests, and read them concurrently.
 
         Raises:
-            FileNotFoundError: There is none for one of the digests.
+            FileNotFoundError: A file does not exist.
         """
         contents = await self._get_all(digests)
         return {digest: content.decode() for digest, content in contents.items()}
@@ -113,23 +114,23 @@ class Files:
     async def _get_all(self, digests: Iterable[str]) -> dict[str, bytes]:
         known = {digest: self._cache.get(digest) for digest in digests}
         missing = [digest for digest, content in known.items() if content is None]
-        # A share for each thread: to hand over every file by itself would take longer than to read it from a disk.
+        # A share for each thread: one call per file would cost more than reading it from a disk.
         shares = [missing[first::THREADS] for first in range(min(THREADS, len(missing)))]
         found = await asyncio.gather(*(self._run(_read, share) for share in shares))
         fetched = {digest: content for share in found for digest, content in share.items()}
         for digest, content in fetched.items():
-            self._cache.add(digest, content)
+            self._remember(digest, content)
         return {digest: fetched[digest] if content is None else content for digest, content in known.items()}
 
     async def prune(self, used: Callable[[], Awaitable[set[str]]], grace: timedelta = GRACE) -> list[str]:
-        """Remove the objects that are older than ``grace`` and not among the ``used`` digests, and name them.
+        """Delete objects that are older than ``grace`` and not among the ``used`` digests, and return their names.
 
-        So is what a process that was killed has left half written in a directory; nothing ever reads it.
+        In a local directory, also delete unfinished files of killed processes.
         """
         limit = datetime.now(UTC) - grace
         old = await self._run(_older, limit)
         removed = []
-        # What is used is asked for after the list is made, so that no row is missed that was added meanwhile.
+        # Query the references after listing the objects: rows that are inserted meanwhile count too.
         for digest in sorted(old - await used()):
             found = await self._run(obstore.head, _key(digest))
             if found["last_modified"] <= limit:
@@ -138,44 +139,29 @@ class Files:
         return [*removed, *await self._run(_remove_unfinished, limit)]
 
     async def ping(self) -> None:
-        """Write an empty object; the same each time, so that two who do it at once do not disturb each other.
+        """Write an empty object with a fixed key, so that concurrent probes do not conflict.
 
         Raises:
-            Unavailable: The store cannot be reached or written to.
+            Unavailable: The store is not reachable or not writable.
         """
-        await self._run(obstore.put, PROBE, b"")
+        await self._run(obstore.put, PROBE_KEY, b"")
+
+    def _remember(self, digest: str, content: bytes) -> None:
+        if len(content) <= CACHED_FILE_BYTES:
+            self._cache[digest] = content
 
     async def _run(self, action: Callable[..., Result], *arguments: object) -> Result:
-        # Not with obstore's own coroutines: one that has just ended can abort the process when it exits at that moment.
+        # obstore's own coroutines can abort a process that exits just after one of them ends.
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, action, self.store, *arguments)
         except FileNotFoundError:
             raise
         except (BaseError, OSError) as error:
-            raise Unavailable(AWAY) from error
+            raise Unavailable(FILE_STORE_UNAVAILABLE) from error
 
 
-class _Cache:
-    """The small files that were used last, up to a number of bytes of memory."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._contents: OrderedDict[str, bytes] = OrderedDict()
-
-    def get(self, digest: str) -> bytes | None:
-        content = self._contents.get(digest)
-        if content is not None:
-            self._contents.move_to_end(digest)
-        return content
-
-    def add(self, digest: str, content: bytes) -> None:
-        if self.get(digest) is not None or len(content) > CACHED_FILE:
-            return
-        self._contents[digest] = content
-        self._free -= len(content) + CACHED_BESIDES
-        while self._free < 0:
-            _, removed = self._contents.popitem(last=False)
-            self._free += len(removed) + CACHED_BESIDES
+def _cached_bytes(content: bytes) -> int:
+    return len(content) + CACHED_OVERHEAD_BYTES
 
 
 def _key(digest: str) -> str:
@@ -185,7 +171,7 @@ def _key(digest: str) -> str:
 
 def _write(store: ObjectStore, content: bytes) -> str:
     digest = sha256(content).hexdigest()
-    # Written also when it is there already: an old object that nothing points to may be about to be removed.
+    # Overwrite an existing object: `prune` may be about to delete an old one without references.
     obstore.put(store, _key(digest), content)
     return digest
 
@@ -195,14 +181,14 @@ def _read(store: ObjectStore, digests: Iterable[str]) -> dict[str, bytes]:
 
 
 def _older(store: ObjectStore, limit: datetime) -> set[str]:
-    """The digests of the objects that were written before ``limit``."""
+    """Return the digests of the objects that were written before ``limit``."""
     items = (item for page in obstore.list(store) for item in page)
     found = {item["path"].rpartition("/")[2] for item in items if item["last_modified"] <= limit}
     return {digest for digest in found if len(digest) == DIGEST_LENGTH}
 
 
 def _remove_unfinished(store: ObjectStore, limit: datetime) -> list[str]:
-    """Remove the files that obstore has begun before ``limit`` and not renamed, as it does when one is complete."""
+    """Delete unfinished files older than ``limit``, which obstore did not rename, and return their names."""
     removed = []
     if isinstance(store, LocalStore) and store.prefix is not None:
         for file in sorted(Path(store.prefix).glob("??/*#*")):
@@ -215,12 +201,12 @@ def _remove_unfinished(store: ObjectStore, limit: datetime) -> list[str]:
 
 
 def _open(url: str) -> ObjectStore:
-    if url == settings.MEMORY:
+    if url == settings.MEMORY_URL:
         return MemoryStore()
     if url.startswith("file:"):
         return LocalStore(settings.path_of(url), mkdir=True)
     parts = urlsplit(url)
-    # Without TLS only where the operator says so, which is what services on the same host are reached by.
+    # Plain HTTP only if the operator sets it, for services on the same host.
     without_tls = any(os.environ.get(name, "").startswith("http:") for name in S3_ENDPOINTS)
     options: ClientConfig = {
         "allow_http": without_tls,

@@ -72,7 +72,7 @@ ERRORS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
         "PreconditionFailed",
         "Precondition failed: the resource does not match `If-Match` or `If-None-Match`.",
         DETAIL_TEXT,
-        "The state does not fulfil the header If-Match.",
+        "Precondition failed: the resource does not match If-Match.",
     ),
     "413": ("ContentTooLarge", "The body is too large.", DETAIL_TEXT, "Request Entity Too Large"),
     "422": ("Unprocessable", "A list of the invalid values, or a text.", DETAIL_PROBLEMS, [PROBLEM]),

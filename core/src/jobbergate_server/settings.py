@@ -27,15 +27,15 @@ from pydantic_settings import (
 )
 
 from jobbergate_server.errors import SettingsError
-from jobbergate_server.settings_sources import LEVEL, PREFIX, Environment, File
+from jobbergate_server.settings_sources import NESTING_DELIMITER, PREFIX, Environment, File
 
 POSTGRES_OPTIONS = ("host", "sslmode")
-MEMORY = "memory:///"
+MEMORY_URL = "memory:///"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine and no other."""
+    """Return whether ``host`` is a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -77,14 +77,14 @@ def _scheme(*allowed: str) -> Callable[[SecretStr], SecretStr]:
         if not text.startswith(allowed):
             raise ValueError(f"must begin with {' or '.join(allowed)}")
         if text in allowed:
-            raise ValueError(f"must name something after {text}")
+            raise ValueError(f"must not be empty after {text}")
         return url
 
     return check
 
 
 def _files(url: SecretStr) -> SecretStr:
-    return url if url.get_secret_value() == MEMORY else _scheme("file:///", "s3://")(url)
+    return url if url.get_secret_value() == MEMORY_URL else _scheme("file:///", "s3://")(url)
 
 
 def _postgres(url: SecretStr) -> SecretStr:
@@ -94,15 +94,15 @@ def _postgres(url: SecretStr) -> SecretStr:
         parts = urlsplit(url.get_secret_value())
         complete = parts.port != 0 and len(parts.path) > 1
     except ValueError:
-        # Python's text quotes what stands in the place of the port, which may be a part of the password.
+        # Python's message quotes the invalid port, which may be a part of the password.
         complete = False
     options = dict(parse_qsl(parts.query)) if complete else {}
     if not complete or not (parts.hostname or options.get("host")):
         raise ValueError(
-            "must have the form postgresql://user:password@host:port/name, with special characters percent-encoded"
+            "must be of the form postgresql://user:password@host:port/name, with special characters percent-encoded"
         )
     if not options.keys() <= set(POSTGRES_OPTIONS):
-        raise ValueError(f"may have the options {' and '.join(POSTGRES_OPTIONS)}, and no others")
+        raise ValueError(f"must not contain options other than {' and '.join(POSTGRES_OPTIONS)}")
     return url
 
 
@@ -110,124 +110,124 @@ Text = Annotated[str, AfterValidator(_not_blank)]
 
 
 class Section(BaseModel):
-    """A table of settings; unknown keys are errors. Plugins derive theirs from it."""
+    """A table of settings that rejects unknown keys; the base class of plugins' settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 class Database(Section):
-    """Where rows are stored."""
+    """The database."""
 
     url: Annotated[SecretStr, AfterValidator(_scheme("sqlite:///", "postgresql://")), AfterValidator(_postgres)] = (
         SecretStr("sqlite:///var/jobbergate.db")
     )
     """`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host:port/name`."""
     pool_size: PositiveInt = 8
-    """The most connections that one process holds to PostgreSQL."""
+    """The maximum number of connections of one process to PostgreSQL."""
     migrate_on_start: bool = False
-    """Whether `serve` brings the schema up to date itself instead of refusing to start on an old one."""
+    """Whether `serve` migrates an outdated schema; otherwise it does not start."""
 
 
 class Files(Section):
-    """Where the contents of files are stored."""
+    """The file store."""
 
     url: Annotated[SecretStr, AfterValidator(_files)] = SecretStr("file:///var/files")
     """`file:///relative/path`, `file:////absolute/path` or `s3://bucket/prefix`; `memory:///` is for tests."""
 
 
 class Oidc(Section):
-    """Whose tokens are accepted."""
+    """The OpenID Connect provider and the validation of its tokens."""
 
     issuer: Annotated[str, AfterValidator(_issuer)] | None = None
     """The issuer URL of the OpenID Connect provider, exactly as in the `iss` of its tokens; `serve` requires it."""
     audience: Text | None = None
-    """What the `aud` of a token must contain; without it, a token that carries an `aud` is refused."""
+    """The required audience in the `aud` of a token; if unset, tokens with an `aud` are rejected."""
     algorithms: Annotated[list[Annotated[str, AfterValidator(_algorithm)]], Field(min_length=1)] = [
         "RS256",
         "ES256",
         "Ed25519",
     ]
-    """The signature algorithms that are accepted; symmetric ones are not possible."""
+    """The accepted signature algorithms; symmetric algorithms are not supported."""
     leeway: Annotated[float, Field(ge=0, le=300)] = 10
-    """Seconds by which the clocks of provider and server may differ."""
+    """The tolerated clock difference between provider and server, in seconds."""
     keys_max_age: PositiveFloat = 3600
-    """Seconds after which the provider's keys are fetched again; a withdrawn key works no longer than this."""
+    """The maximum age of the provider's cached keys, in seconds; a withdrawn key expires within this time."""
     permissions_claim: Annotated[list[Text], Field(min_length=1)] = ["permissions"]
-    """The keys that lead to the list of permissions in a token: `["resource_access", "jobbergate", "roles"]` for
+    """The path of keys to the list of permissions in a token: `["resource_access", "jobbergate", "roles"]` for
     Keycloak's roles of the client `jobbergate`."""
     roles: dict[str, list[Text]] = {}
-    """The permissions of a role, by its name in that list: `{"staff" = ["jobbergate:job-scripts:view"]}`; a name
-    without an entry is a permission itself."""
+    """The permissions of each role in that list: `{"staff" = ["jobbergate:job-scripts:view"]}`. Names without an entry
+    are permissions."""
 
 
 class Server(Section):
-    """Where `serve` and `dev` listen."""
+    """The HTTP server of `serve` and `dev`."""
 
     host: Text = "127.0.0.1"
     """The address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """The port to listen on."""
     workers: PositiveInt = 1
-    """How many processes serve."""
+    """The number of worker processes."""
 
 
 class Cors(Section):
-    """Which web pages of other origins may call the API."""
+    """Cross-origin access of web pages to the API."""
 
     origins: list[Annotated[str, AfterValidator(_origin)]] = []
-    """Origins such as `https://portal.example.com`, or `*` for every one (then without credentials)."""
+    """The allowed origins, such as `https://portal.example.com`; `*` allows every origin, without credentials."""
 
 
 class Limits(Section):
-    """How much one request may ask for."""
+    """Limits of one request."""
 
     max_upload_size: ByteSize = ByteSize(104_857_600)
-    """The most bytes in one upload."""
+    """The maximum size of one upload, in bytes."""
     max_page_size: PositiveInt = 10_000
-    """The most rows in one answer."""
+    """The maximum number of rows in one response."""
     total_max_age: Annotated[float, Field(ge=0, le=3600)] = 1
-    """Seconds for which the total of a list is remembered; 0 counts the rows for every answer."""
+    """The maximum age of a list's cached total, in seconds; 0 disables the cache."""
 
 
 class Events(Section):
-    """How long events are kept: the audit log, and what plugins react to."""
+    """The event log: the source of the audit log and of plugins' reactions."""
 
     keep_days: Annotated[int, Field(ge=1, le=36_500)] = 90
-    """Days after which events are deleted."""
+    """The retention period of events, in days."""
 
 
 class Log(Section):
-    """What is written to standard error."""
+    """The log on standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    """The least level that is written."""
+    """The minimum level of logged events."""
     format: Literal["text", "json"] = "text"
-    """Lines for people, or one JSON object a line."""
+    """The log format: readable text, or one JSON object a line."""
 
 
 class Plugins(BaseModel):
-    """Which of the installed plugins run, and a table `plugins.<slug>` of settings for each."""
+    """The installed plugins; each one reads its settings from the table `plugins.<slug>`."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
     disabled: list[str] = []
-    """Slugs of installed plugins that are left out."""
+    """Slugs of installed plugins that are not loaded."""
     optional: list[str] = []
-    """Slugs of plugins that are left out when they fail, instead of stopping the start."""
+    """Slugs of plugins whose failure does not prevent the start of the server."""
     start_timeout: PositiveFloat = 30
-    """Seconds that each hook of a plugin has when the server starts."""
+    """The time limit for each hook of a plugin at the start of the server, in seconds."""
 
     def tables(self) -> dict[str, Any]:
-        """The tables of the plugins, by slug with `-` written as `_`."""
+        """Return the tables of the plugins, by slug with `-` written as `_`."""
         return dict(self.model_extra or {})
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set."""
+    """All settings of an operator."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_nested_delimiter=LEVEL,
+        env_nested_delimiter=NESTING_DELIMITER,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
@@ -252,7 +252,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the interface
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - part of the interface
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment, the environment over the file."""
+        """Return the sources in order: arguments override the environment, which overrides the file."""
         return init_settings, Environment(settings_cls), File(settings_cls)
 
 
@@ -260,7 +260,7 @@ def load_settings(file: Path | None = None, **overrides: Mapping[str, object]) -
     """Read the settings from ``file`` (TOML), the environment over it, and ``overrides`` over both.
 
     Raises:
-        SettingsError: A key is unknown or a value is not valid; or the file cannot be read.
+        SettingsError: A key is unknown, a value is not valid, or the file is not readable.
     """
 
     class FileSettings(Settings):
@@ -280,14 +280,14 @@ MESSAGES = {
     "extra_forbidden": "unknown key",
     "missing": "must be set",
     "model_type": "must be a table",
-    "list_type": "must be a list; in the environment, one in JSON",
-    "dict_type": "must be a table; in the environment, an object in JSON",
+    "list_type": "must be a list; in an environment variable, a JSON array",
+    "dict_type": "must be a table; in an environment variable, a JSON object",
 }
-"""What pydantic says in the words of Python."""
+"""Messages for TOML instead of pydantic's for Python, by the type of error."""
 
 
 def problems(error: ValidationError, *prefix: str) -> list[str]:
-    """A line for each problem: the dotted name of the key and what is wrong with it, never its value."""
+    """Return a line for each problem: the dotted name of the key and the error, never the value."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         key = ".".join(str(part) for part in (*prefix, *problem["loc"]))
@@ -297,20 +297,20 @@ def problems(error: ValidationError, *prefix: str) -> list[str]:
 
 
 def subtable(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a setting that is a table of settings; None for a single one."""
+    """Return the model of a setting that is a table; None for a single value."""
     annotation = field.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def environment_name(*key: str) -> str:
-    """The environment variable that sets ``key``.
+    """Return the name of the environment variable that sets ``key``.
 
     >>> environment_name("database", "url")
     'JOBBERGATE_DATABASE__URL'
     """
-    return PREFIX + LEVEL.join(part.replace("-", "_").upper() for part in key)
+    return PREFIX + NESTING_DELIMITER.join(part.replace("-", "_").upper() for part in key)
 
 
 def path_of(url: str) -> Path:
-    """The path in a `sqlite:///` or `file:///` URL: three slashes are relative, four absolute."""
+    """Return the path in a `sqlite:///` or `file:///` URL: three slashes are relative, four absolute."""
     return Path(os.fsdecode(url.split(":///", 1)[1]))

@@ -7,11 +7,11 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, TomlConfigSettingsSource
 
 PREFIX = "JOBBERGATE_"
-LEVEL = "__"
+NESTING_DELIMITER = "__"
 
 
 class Environment(EnvSettingsSource):
-    """The variables `JOBBERGATE_<table>__<key>`; those without two underscores belong to other programs."""
+    """The variables `JOBBERGATE_<table>__<key>`; other programs own variables without two underscores."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
@@ -19,27 +19,27 @@ class Environment(EnvSettingsSource):
         self.env_vars = {
             name: value
             for name, value in self.env_vars.items()
-            if name.startswith(prefix) and LEVEL in name.removeprefix(prefix)
+            if name.startswith(prefix) and NESTING_DELIMITER in name.removeprefix(prefix)
         }
 
     def __call__(self) -> dict[str, Any]:
-        """The tables; those that the server does not know as well, so that they are refused."""
+        """Return the tables, including unknown ones, which the validation rejects."""
         found = super().__call__()
         for name in self.env_vars:
-            found.setdefault(name.removeprefix(PREFIX.lower()).partition(LEVEL)[0], {})
+            found.setdefault(name.removeprefix(PREFIX.lower()).partition(NESTING_DELIMITER)[0], {})
         if "plugins" in found:
             found["plugins"] = {name: self._decoded(value) for name, value in found["plugins"].items()}
         return found
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: str) -> Any:  # noqa: ANN401 - any JSON
-        """A list from its JSON; what is none is left as it is, and refused under the name of its key."""
+        """Return the list in a JSON text; return other text unchanged, which the validation rejects by its key."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
             return value
 
     def _decoded(self, value: Any) -> Any:  # noqa: ANN401 - likewise
-        """A setting of a plugin, whose model is not known yet: what looks like JSON is taken as JSON."""
+        """Return a setting of a plugin, whose model is not loaded yet; parse JSON objects and arrays."""
         if isinstance(value, dict):
             return {name: self._decoded(inner) for name, inner in value.items()}
         if isinstance(value, str) and value.startswith(("[", "{")):
@@ -51,10 +51,10 @@ class Environment(EnvSettingsSource):
 
 
 class File(TomlConfigSettingsSource):
-    """The TOML file; a plugin's table may have the slug's name in both spellings."""
+    """The TOML file; the name of a plugin's table is its slug, with `-` or `_`."""
 
     def __call__(self) -> dict[str, Any]:
-        """The tables."""
+        """Return the tables."""
         found = super().__call__()
         if isinstance(tables := found.get("plugins"), dict):
             found = {**found, "plugins": {slug.replace("-", "_"): table for slug, table in tables.items()}}

@@ -5,7 +5,7 @@ INT4_MIN = -(2**31)
 
 
 def is_storable(text: str) -> bool:
-    """Whether a database column and a UTF-8 answer can hold ``text``: no NUL, no lone surrogate."""
+    """Return whether a database column and a UTF-8 response can contain ``text``: no NUL, no lone surrogate."""
     return ("\0" not in text and text.isascii()) or not any(
         char == "\0" or "\ud800" <= char <= "\udfff" for char in text
     )

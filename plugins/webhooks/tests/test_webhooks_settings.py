@@ -9,6 +9,7 @@ from jobbergate_server.settings import problems
 from jobbergate_webhooks.settings import Webhooks
 
 NETWORK = "must be an IP network such as 10.20.0.0/16, or an IP address"
+LIST = "must be a list; in an environment variable, a JSON array"
 
 
 def test_by_default_nothing_private_is_allowed_and_a_delivery_is_tried_for_three_days() -> None:
@@ -28,7 +29,7 @@ def test_networks_of_both_kinds_and_single_addresses_can_be_allowed() -> None:
     [
         ({"allowed_networks": ["10.0.0.0/8", "10.0.0.1/8"]}, f"allowed_networks.1: {NETWORK}"),
         ({"allowed_networks": ["portal.site.local"]}, f"allowed_networks.0: {NETWORK}"),
-        ({"allowed_networks": "10.0.0.0/8"}, "allowed_networks: must be a list; in the environment, one in JSON"),
+        ({"allowed_networks": "10.0.0.0/8"}, f"allowed_networks: {LIST}"),
         ({"timeout": 0}, "timeout: Input should be greater than 0"),
         ({"timeout": float("inf")}, "timeout: Input should be less than or equal to 300"),
         ({"retry_after": [5, 0]}, "retry_after.1: Input should be greater than or equal to 0.01"),

@@ -72,7 +72,7 @@ async def test_a_handler_that_raises_rolls_back(client: Client) -> None:
 async def test_a_row_that_contradicts_another_one_is_a_conflict(client: Client) -> None:
     async with client.post(f"{NOTES}/twice") as response:
         assert response.status == 409
-        assert await response.json() == {"detail": "The request contradicts a row that is stored already."}
+        assert await response.json() == {"detail": "The request conflicts with an existing record."}
     assert await notes(client) == []
 
 

@@ -70,7 +70,7 @@ async def test_one_that_contradicts_another_is_a_conflict_and_leaves_nothing(
     _, note = await returned(client, text="news", kind="letter")
     assert await returned(client, text="again", kind="letter", id=str(note["id"]), **first) == (
         409,
-        {"detail": "The request contradicts a row that is stored already."},
+        {"detail": "The request conflicts with an existing record."},
     )
     assert await notes(client) == ["news"]
 

@@ -101,7 +101,7 @@ async def test_a_change_of_another_state_is_refused(api: Client, method: str) ->
     for named in (old, f"W/{await tag(api, path)}", "nonsense", ""):
         async with api.request(method, path, json=body, headers={"If-Match": named}) as response:
             assert response.status == 412
-            assert await response.json() == {"detail": "The state does not fulfil the header If-Match."}
+            assert await response.json() == {"detail": "Precondition failed: the resource does not match If-Match."}
     assert await name_of(api, path) == "second"
 
 
@@ -110,7 +110,7 @@ async def test_a_change_of_any_state_but_those_that_are_named_is_made(api: Clien
     for named in ("*", await tag(api, path)):
         async with api.put(path, json={"application_name": "b"}, headers={"If-None-Match": named}) as response:
             assert response.status == 412
-            assert await response.json() == {"detail": "The state does not fulfil the header If-None-Match."}
+            assert await response.json() == {"detail": "Precondition failed: the resource matches If-None-Match."}
     assert await asked(api, "PUT", path, "second", If_None_Match=OTHER) == 200
 
 
@@ -156,7 +156,7 @@ async def test_who_is_overtaken_is_told_by_the_header_that_it_sent(api: Client, 
                 await connection.execute("SELECT pg_stat_clear_snapshot()")
     finally:
         await connection.close()
-    assert await task == "The state does not fulfil the header If-None-Match."
+    assert await task == "Precondition failed: the resource matches If-None-Match."
 
 
 async def refused(client: Client, path: str, header: str) -> str:

@@ -158,6 +158,6 @@ async def test_a_mistake_is_logged_with_its_request_and_without_what_the_user_se
     assert "add_and_raise" in text
     assert text.count("the-request") >= 3
     assert "token rejected" in text
-    assert "the signature is wrong" in text
+    assert "the signature is invalid" in text
     for secret in (token, token[:-4], "someone", "the body", "the note", "eyJ"):
         assert secret not in text

@@ -124,7 +124,7 @@ async def test_find_answers_each_id_its_own_row(database: Database) -> None:
 
 async def test_a_value_that_is_not_compared_with_as_it_is_cannot_be_prepared(database: Database) -> None:
     query = PreparedQuery(JobSubmission, lambda name: JobSubmission.filter(job_submission_name__icontains=name))
-    with pytest.raises(ValueError, match=r"^each value must be compared with once, and as it is: SELECT "):
+    with pytest.raises(ValueError, match=r"^the query must compare each value once and without conversion: SELECT "):
         await query("first")
     async with database.transaction():
         assert await JobSubmission.filter(job_submission_name__icontains="first").count() == 1

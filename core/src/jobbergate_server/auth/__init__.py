@@ -1,1 +1,1 @@
-"""Who is asking: the tokens of an OpenID Connect provider, verified and turned into identities."""
+"""Authentication: verify tokens of an OpenID Connect provider, and read identities from them."""

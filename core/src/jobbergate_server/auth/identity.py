@@ -1,4 +1,4 @@
-"""Who a verified token speaks for, and what it permits."""
+"""The identity in a verified token, and its permissions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,21 +10,22 @@ from jobbergate_server.storable import is_storable
 
 PERMISSIONS_CLAIM = ("permissions",)
 CLIENT_ID_LENGTH = 255
+"""The maximum characters of a client id."""
 EMAIL_LENGTH = 320
-"""Characters that an e-mail address may have: 64 before the @ and 255 after it (RFC 3696, section 3)."""
+"""The maximum characters of an e-mail address: 64 before the @ and 255 after it (RFC 3696, section 3)."""
 
-# Providers of clusters sign e-mails of networks that nobody else reaches, such as `jobbergate.local`. The library
-# refuses those names whatever its options are, and documents this list as the way to have them accepted.
+# A cluster's provider signs e-mail addresses of private networks, such as `jobbergate.local`. No option of the library
+# accepts those names. Its documentation recommends clearing this list.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 class InvalidToken(Exception):
-    """A token that this server does not accept; the text is a reason for the log and holds nothing of the token."""
+    """A token that this server rejects. The text is a reason for the log and contains no part of the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a token was issued to: a person with an e-mail, or a program with a client id."""
+    """The owner of a token: a user with an e-mail address, or a program with a client id."""
 
     subject: str
     permissions: frozenset[str]
@@ -40,13 +41,13 @@ class Identity:
         permissions_claim: Sequence[str] = PERMISSIONS_CLAIM,
         roles: Mapping[str, Iterable[str]] | None = None,
     ) -> Self:
-        """The identity in the ``claims`` of a token whose signature and dates are verified already.
+        """Return the identity in the ``claims`` of a token with verified signature and dates.
 
-        ``permissions_claim`` are the keys that lead to the list of its permissions. A name in that list that is among
-        ``roles`` stands for the permissions of that role, and every other one for itself.
+        ``permissions_claim`` is the path of keys to the list of permissions. A name in that list that is a key of
+        ``roles`` grants the permissions of that role. Every other name is a permission.
 
         Raises:
-            InvalidToken: A claim is missing, or is not of the form that it must have.
+            InvalidToken: A required claim is missing, or a claim is not valid.
         """
         return cls(
             subject=_subject(claims.get("sub")),
@@ -59,7 +60,7 @@ class Identity:
 
 def _subject(claim: object) -> str:
     if not isinstance(claim, str) or not claim or not is_storable(claim):
-        raise InvalidToken("sub is not a text with something in it")
+        raise InvalidToken('claim "sub" must be a non-empty string')
     return claim
 
 
@@ -69,12 +70,12 @@ def _permissions(
     claim: object = claims
     for depth, key in enumerate(keys):
         if not isinstance(claim, Mapping):
-            raise InvalidToken(f"{'.'.join(keys[:depth])} is not an object")
+            raise InvalidToken(f'claim "{".".join(keys[:depth])}" must be an object')
         if key not in claim:
             return frozenset()
         claim = claim[key]
     if not isinstance(claim, list) or not all(isinstance(name, str) for name in claim):
-        raise InvalidToken(f"{'.'.join(keys)} is not a list of texts")
+        raise InvalidToken(f'claim "{".".join(keys)}" must be a list of strings')
     return frozenset(permission for name in claim for permission in roles.get(name, (name,)))
 
 
@@ -82,12 +83,12 @@ def _email(claim: object) -> str | None:
     if claim is None:
         return None
     if not isinstance(claim, str):
-        raise InvalidToken("email is not a text")
+        raise InvalidToken('claim "email" must be a string')
     try:
         email_validator.validate_email(claim, check_deliverability=False, globally_deliverable=False)
     except email_validator.EmailNotValidError:
-        raise InvalidToken("email is not an e-mail address") from None
-    # Not the library's normalized form, which lower-cases the local part of some addresses.
+        raise InvalidToken('claim "email" must be an e-mail address') from None
+    # The library's normalized form lower-cases the local part of some addresses.
     local_part, _, domain = claim.rpartition("@")
     return f"{local_part}@{domain.lower()}"
 
@@ -96,7 +97,7 @@ def _client_id(claim: object) -> str | None:
     if claim is None:
         return None
     if not isinstance(claim, str) or len(claim) > CLIENT_ID_LENGTH or not is_storable(claim):
-        raise InvalidToken(f"azp is not a text of at most {CLIENT_ID_LENGTH} characters")
+        raise InvalidToken(f'claim "azp" must be a string of at most {CLIENT_ID_LENGTH} characters')
     return claim or None
 
 
@@ -105,4 +106,4 @@ def _organization(claim: object) -> str | None:
         return None
     if isinstance(claim, dict | list) and len(claim) == 1 and isinstance(organization := next(iter(claim)), str):
         return organization
-    raise InvalidToken("organization is neither an object with exactly one key nor a list with exactly one text")
+    raise InvalidToken('claim "organization" must be an object with exactly one key or a list with exactly one string')

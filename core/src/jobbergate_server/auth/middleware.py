@@ -1,4 +1,4 @@
-"""Authentication: the identity of a request, and whether it may use the matched route."""
+"""Authentication: the identity of a request, and its access to the matched route."""
 
 import structlog
 from aiohttp import web
@@ -10,17 +10,17 @@ from jobbergate_server.auth.tokens import TokenVerifier
 from jobbergate_server.errors import BadRequest, Unauthorized
 
 IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
-"""The identity of the caller; a request to a public route has none."""
+"""The identity of the caller; absent from a request to a public route."""
 PERMISSIONS: web.AppKey[dict[web.AbstractRoute, Permission | Access]] = web.AppKey("permissions", dict)
-"""What each mounted route requires. A route that is not listed serves no resource: an error, or the login of `dev`."""
+"""The requirement of each mounted route. Other routes serve no resource: an error, or the login of `dev`."""
 
-REPEATED = "The header Authorization must be sent once."
+REPEATED_AUTHORIZATION = "The header Authorization must be sent once."
 
 log = structlog.get_logger()
 
 
 def authentication_middleware(verifier: TokenVerifier) -> Middleware:
-    """Return the middleware that verifies the token of a request before anything of its body is read."""
+    """Return the middleware that verifies the token of a request before the server reads its body."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -47,11 +47,11 @@ def _bearer_token(request: web.Request) -> str:
 
     Raises:
         BadRequest: The request has more than one such header (section 3.1).
-        Unauthorized: It has none, or one of another scheme.
+        Unauthorized: The header is missing, or its scheme is not Bearer.
     """
     sent = request.headers.getall("Authorization", [])
     if len(sent) > 1:
-        raise BadRequest(REPEATED)
+        raise BadRequest(REPEATED_AUTHORIZATION)
     scheme, _, token = "".join(sent).partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthorized

@@ -1,4 +1,4 @@
-"""Permissions: what a token allows, and what a route requires."""
+"""Permissions: granted by a token, required by a route."""
 
 from enum import Enum
 from typing import NamedTuple
@@ -8,14 +8,14 @@ from jobbergate_server.errors import Forbidden
 
 
 class Permission(NamedTuple):
-    """Something that a token can allow; the token lists it by its name."""
+    """A permission that a token can grant; the token lists its name."""
 
     name: str
     description: str
 
 
 class Access(Enum):
-    """What a route requires of its callers instead of a permission."""
+    """The requirement of a route that needs no permission."""
 
     PUBLIC = "Every caller, without a token."
     AUTHENTICATED = "Every caller with a valid token."
@@ -26,10 +26,10 @@ AUTHENTICATED = Access.AUTHENTICATED
 
 
 def require_permission(identity: Identity, permission: Permission | Access) -> None:
-    """Return if ``identity`` holds ``permission``.
+    """Raise `Forbidden` unless ``identity`` holds ``permission``.
 
     Raises:
-        Forbidden: It does not.
+        Forbidden: The identity lacks the permission.
     """
     if isinstance(permission, Permission) and permission.name not in identity.permissions:
         raise Forbidden("Not authorized", {"WWW-Authenticate": "Bearer"})

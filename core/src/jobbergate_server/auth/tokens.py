@@ -1,13 +1,13 @@
-"""Bearer tokens: whether one is the provider's, is meant for this server and has not expired."""
+"""Bearer tokens: their signature, issuer, audience and dates (RFC 7519)."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import NamedTuple
 
 import orjson
+from cachetools import LRUCache
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwa import JWSAlgModel
@@ -16,7 +16,8 @@ from jobbergate_server.auth.identity import Identity, InvalidToken
 from jobbergate_server.auth.oidc import Provider
 from jobbergate_server.settings import Oidc
 
-MAX_SIZE = 16 * 1024
+MAX_TOKEN_LENGTH = 16 * 1024
+"""The maximum characters of a token."""
 
 
 class _Verified(NamedTuple):
@@ -26,9 +27,9 @@ class _Verified(NamedTuple):
 
 
 class TokenVerifier:
-    """Turns the tokens of one provider into identities, and refuses all others.
+    """A verifier for the tokens of one provider.
 
-    A token that was verified once is not verified again until it expires or the provider's keys change.
+    It caches each verified token until the token expires or the provider's keys change.
     """
 
     def __init__(
@@ -42,24 +43,23 @@ class TokenVerifier:
         self._roles = settings.roles
         self._registry = _Registry(strict_check_header=False)
         self._clock = clock
-        self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
-        self._cache_size = cache_size
+        self._cache: LRUCache[bytes, _Verified] = LRUCache(cache_size)
         self._hits = self._misses = 0
 
     async def verify(self, token: str) -> Identity:
-        """The identity that ``token`` speaks for.
+        """Return the identity in ``token``.
 
         Raises:
-            InvalidToken: The token is not accepted, for whichever reason.
+            InvalidToken: The token is not valid.
         """
-        if len(token) > MAX_SIZE:
-            raise InvalidToken("the token is too long")
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise InvalidToken(f"the token is longer than {MAX_TOKEN_LENGTH} characters")
         if not token.isascii():
-            raise InvalidToken("the token is not ASCII")
+            raise InvalidToken("the token must be ASCII")
         digest = sha256(token.encode()).digest()
         known = self._cache.get(digest)
         if known is not None:
-            # A key that was withdrawn must not live on in the cache.
+            # The cache must not outlive a withdrawn key.
             if self._provider.due:
                 await self._provider.refresh()
             if known.generation == self._provider.generation and self._clock() < known.expires:
@@ -70,11 +70,11 @@ class TokenVerifier:
         expires = self._check_dates(claims)
         self._check_parties(claims)
         identity = Identity.from_claims(claims, permissions_claim=self._permissions_claim, roles=self._roles)
-        self._remember(digest, _Verified(identity, expires, self._provider.generation))
+        self._cache[digest] = _Verified(identity, expires, self._provider.generation)
         return identity
 
     def statistics(self) -> dict[str, float]:
-        """How many tokens are remembered, and how often one was found there, or was not."""
+        """Return the number of cached tokens, and the hits and misses of the cache."""
         return {
             "tokens_cached": len(self._cache),
             "token_cache_hits": self._hits,
@@ -82,81 +82,75 @@ class TokenVerifier:
         }
 
     async def _signed_claims(self, token: str) -> dict[str, object]:
-        """The claims of a token that has a good signature by a key of the provider."""
+        """Return the claims of a token that a key of the provider signed."""
         with _malformed_refused():
             parsed = jws.extract_compact(token.encode(), registry=self._registry)
             kid = self._kid(parsed.headers())
         key = await self._provider.key(kid)
         if key is None:
-            raise InvalidToken(self._provider.reason or "the provider has no such key")
+            raise InvalidToken(self._provider.reason or 'the provider has no key with this "kid"')
         with _malformed_refused():
             signed = jws.validate_compact(parsed, key, registry=self._registry)
             claims = orjson.loads(parsed.payload)
         if not signed:
-            raise InvalidToken("the signature is wrong")
+            raise InvalidToken("the signature is invalid")
         if not isinstance(claims, dict):
-            raise InvalidToken("the claims are not an object")
+            raise InvalidToken("the claims must be a JSON object")
         return claims
 
     def _kid(self, header: object) -> str:
-        """The name of the key in a token's header, of whatever JSON; without one the provider is not even asked."""
+        """Return the key id in a token's header, which can be any JSON value."""
         if not isinstance(header, dict):
-            raise InvalidToken("the header is not an object")
+            raise InvalidToken("the header must be a JSON object")
         if "crit" in header:
-            raise InvalidToken("the header demands an extension, and this server has none")
+            raise InvalidToken('header "crit" requires an extension that is not supported')
         if header["alg"] not in self._algorithms:
-            raise InvalidToken("the algorithm is not one that is accepted")
+            raise InvalidToken('header "alg" is not listed in oidc.algorithms')
         if not isinstance(header.get("kid"), str):
-            raise InvalidToken("the header names no key")
+            raise InvalidToken('header "kid" must be a string')
         return str(header["kid"])
 
     def _check_dates(self, claims: Mapping[str, object]) -> float:
-        """Refuse a token whose time is over or has not come; the moment from which on its time is over."""
+        """Reject a token outside its validity period, and return the end of that period in seconds since 1970."""
         now = self._clock()
         expires = _moment(claims, "exp") + self._leeway
         if now >= expires:
             raise InvalidToken("the token has expired")
         for name in ("iat", "nbf"):
             if name in claims and _moment(claims, name) > now + self._leeway:
-                raise InvalidToken(f"{name} is in the future")
+                raise InvalidToken(f'claim "{name}" is in the future')
         return expires
 
     def _check_parties(self, claims: Mapping[str, object]) -> None:
         if claims.get("iss") != self._provider.issuer:
-            raise InvalidToken("iss is not the configured issuer")
+            raise InvalidToken('claim "iss" does not match oidc.issuer')
         if self._audience is None:
             if "aud" in claims:
-                raise InvalidToken("aud is present, but no audience is configured")
+                raise InvalidToken('claim "aud" is present, but oidc.audience is not set')
             return
         audiences = claims.get("aud")
         if isinstance(audiences, str):
             audiences = [audiences]
         if not isinstance(audiences, list) or not all(isinstance(audience, str) for audience in audiences):
-            raise InvalidToken("aud is neither a text nor a list of texts")
+            raise InvalidToken('claim "aud" must be a string or a list of strings')
         if self._audience not in audiences:
-            raise InvalidToken("aud is not the configured audience")
-
-    def _remember(self, digest: bytes, verified: _Verified) -> None:
-        self._cache.pop(digest, None)
-        while len(self._cache) >= self._cache_size:
-            self._cache.popitem(last=False)
-        self._cache[digest] = verified
+            raise InvalidToken('claim "aud" does not contain oidc.audience')
 
 
 class _Registry(jws.JWSRegistry):
-    """joserfc's rules for headers, with the algorithms of the settings and no others."""
+    """joserfc's rules for headers, without its limits and warnings."""
 
-    # The size of the whole token is what is limited.
-    max_header_length = max_payload_length = max_signature_length = MAX_SIZE
+    # `verify` limits the whole token instead.
+    max_header_length = max_payload_length = max_signature_length = MAX_TOKEN_LENGTH
 
     def get_alg(self, name: str) -> JWSAlgModel:
-        """The algorithm of that name, without joserfc's warning: whoever lists `EdDSA` has a provider that needs it."""
+        """Return the algorithm without joserfc's warning: operators list `EdDSA` only for providers that need it."""
         return self.algorithms[name]
 
 
 @contextmanager
 def _malformed_refused() -> Iterator[None]:
-    """Whatever joserfc and the JSON parsers raise for bad input becomes `InvalidToken`."""
+    """Raise `InvalidToken` for every error of joserfc and the JSON parsers."""
     try:
         yield
     except JoseError as error:
@@ -166,8 +160,8 @@ def _malformed_refused() -> Iterator[None]:
 
 
 def _moment(claims: Mapping[str, object], name: str) -> float:
-    """The claim ``name`` in seconds since 1970; it is finite, as there is nothing else in orjson's JSON."""
+    """Return the claim ``name`` in seconds since 1970, which is finite because orjson rejects NaN and infinity."""
     claim = claims.get(name)
     if isinstance(claim, bool) or not isinstance(claim, int | float):
-        raise InvalidToken(f"{name} is not a number")
+        raise InvalidToken(f'claim "{name}" must be a number')
     return claim

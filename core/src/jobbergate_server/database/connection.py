@@ -20,24 +20,24 @@ from jobbergate_server.database.transaction import Transaction, current
 from jobbergate_server.events import NO_ORIGIN, Event, Origin
 
 STATEMENT_SECONDS = 20.0
-"""How long PostgreSQL may take for a statement of a request, or for all of a transaction."""
-SQLITE_TIMEOUT = 5000
-"""Milliseconds that a statement waits for another process to finish its write."""
+"""The time limit of PostgreSQL for a statement of a request, and for a whole transaction."""
+SQLITE_BUSY_MILLISECONDS = 5000
+"""The time that a statement waits for the write lock of another process (`busy_timeout`)."""
 
 
 class _Counted(Protocol):
-    """What this server's own backends have besides Tortoise's interface."""
+    """The additions of this server's backends to Tortoise's interface."""
 
     def connections(self) -> tuple[int, int]:
-        """How many connections there are, and how many of them are idle."""
+        """Return the number of connections, and of idle ones."""
 
     @property
     def writes(self) -> int:
-        """A number that has changed when a write of this process can be seen by everybody."""
+        """A number that changes when a write of this process becomes visible."""
 
 
 class _Bound(NamedTuple):
-    """What the current task works with."""
+    """The database and the origin of events in the current task."""
 
     database: "Database"
     origin: Origin
@@ -47,7 +47,7 @@ _bound: ContextVar[_Bound] = ContextVar("bound")
 
 
 def transaction() -> AbstractAsyncContextManager[None]:
-    """Return one transaction of the current database, as `Database.transaction`; a request that writes has one.
+    """Return one transaction of the current database, as `Database.transaction`; each writing request runs in one.
 
     Raises:
         LookupError: The current task has no database.
@@ -58,7 +58,7 @@ def transaction() -> AbstractAsyncContextManager[None]:
 class Database:
     """The database of one application: Tortoise's connection, usable in the tasks that enter `bound`.
 
-    Every dialect has a connection name of its own, because Tortoise caches SQL by that name.
+    Each dialect uses its own connection name, because Tortoise caches SQL by that name.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class Database:
 
     @property
     def client(self) -> BaseDBAsyncClient:
-        """The connection; the one of the transaction inside of one."""
+        """The connection; inside a transaction, the connection of that transaction."""
         if self._context is None:
             raise RuntimeError("the database is not connected")
         return self._context.connections.get(self.connection_name)
 
     @property
     def credentials(self) -> dict[str, Any]:
-        """How asyncpg reaches PostgreSQL."""
+        """Arguments of asyncpg that connect to PostgreSQL."""
         given = self.config["connections"][self.connection_name]["credentials"]
         return {name: given[name] for name in ("host", "port", "ssl", "user", "password", "database")}
 
@@ -107,8 +107,8 @@ class Database:
     async def connected(self, *, is_served: bool = False) -> AsyncIterator[None]:
         """Connect, and disconnect in the end.
 
-        Of a server, PostgreSQL keeps no transaction of which it hears nothing for `STATEMENT_SECONDS`. A command may
-        take its time.
+        With ``is_served``, PostgreSQL ends each transaction that is idle for `STATEMENT_SECONDS`. A command runs
+        without that limit.
         """
         context = TortoiseContext()
         with _entered(context):
@@ -125,7 +125,7 @@ class Database:
 
     @contextmanager
     def bound(self, origin: Origin = NO_ORIGIN) -> Iterator[None]:
-        """Let the current task use this database, through the models too; events have ``origin`` as their cause."""
+        """Let the current task use this database, also through the models; its events are logged with ``origin``."""
         if self._context is None:
             raise RuntimeError("the database is not connected")
         token, context = _bound.set(_Bound(self, origin)), _current_context.set(self._context)
@@ -139,7 +139,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[None]:
         """Run one transaction, which is committed at the end and rolled back by an exception.
 
-        Inside another one it is a part of it: it can be rolled back alone, but is committed with the whole.
+        A nested transaction is a savepoint: it can be rolled back alone, and is committed with the outer one.
         """
         outer = current.get(None)
         transaction = Transaction(outer.moment if outer else datetime.now(UTC))
@@ -157,25 +157,25 @@ class Database:
             self.committed()
 
     async def freeze(self) -> None:
-        """Let a transaction that has not begun see the database as it is now until its end.
+        """Read one snapshot of the database until the end of a transaction that runs its first statement now.
 
-        A write or a lock of a row that changed since then fails with `SerializationFailure`. On SQLite no other
-        transaction writes meanwhile, because each has the write lock from its beginning.
+        Writing or locking a row that another transaction changed since then raises `SerializationFailure`. On SQLite
+        that cannot happen, because a transaction holds the write lock from its beginning.
         """
         if not self.is_sqlite:
             await self.client.execute_query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
     async def insert(self, row: Model) -> None:
-        """Insert a row unless it is stored already; nothing else is written in the current transaction after it.
+        """Insert a row unless it is stored already, as the last write of the current transaction.
 
-        Where nothing was written before either, one statement inserts and commits the row and its events.
+        If it is also the first one, a single statement inserts and commits the row and its events.
 
         Raises:
-            IntegrityError: It conflicts with another row, or references one that does not exist.
+            IntegrityError: The row conflicts with another one, or references one that does not exist.
             LookupError: The current task has no transaction.
         """
         transaction = current.get()
-        if row._saved_in_db:  # noqa: SLF001 - no public attribute says it
+        if row._saved_in_db:  # noqa: SLF001 - Tortoise offers no public attribute
             return
         transaction.is_logged = self._before_commit is None and await insert_alone(
             self.client, row, self._rows(transaction, transaction.events())
@@ -184,11 +184,11 @@ class Database:
             await row.save()
 
     async def _log(self, transaction: Transaction) -> None:
-        """Write the events of a transaction that ends, unless `insert` did, after plugins have agreed to each."""
+        """Insert the events of the ending transaction, unless `insert` did; call ``before_commit`` for each before."""
         if transaction.is_logged:
             return
         events = []
-        for event in transaction.events():  # also those that plugins emit meanwhile
+        for event in transaction.events():  # including events that plugins emit meanwhile
             events.append(event)
             if self._before_commit is not None:
                 await self._before_commit(event)
@@ -200,27 +200,27 @@ class Database:
         return [event_log.values(it, origin, transaction.moment, self._slugs.get(it.name)) for it in events]
 
     async def limit_statements(self) -> None:
-        """Let statements and transactions fail with `Unavailable` that take longer than `STATEMENT_SECONDS`.
+        """Raise `Unavailable` in statements and transactions that run longer than `STATEMENT_SECONDS`.
 
-        On SQLite there is nobody to wait for but who writes at the same time, which has a limit of its own.
+        SQLite has no such limit: writers wait on `busy_timeout` instead.
         """
         if isinstance(self.client, Client):
             await self.client.limit(STATEMENT_SECONDS)
 
     def statistics(self) -> dict[str, float]:
-        """How many connections this process holds, and how many of them nobody uses at the moment."""
+        """Return the number of connections that this process holds, and of idle ones."""
         held, idle = cast("_Counted", self.client).connections()
         return {"database_connections": held, "database_connections_idle": idle}
 
     @property
     def writes(self) -> int:
-        """A number that has changed when a write of this process can be seen by everybody."""
+        """A number that changes when a write of this process becomes visible."""
         return cast("_Counted", self.client).writes
 
     async def fetch(self, sql: str, values: Sequence[object], *, planned: bool = False) -> Sequence[Any]:
-        """The rows of a query, as the driver gives them: their values by the names and the positions of the columns.
+        """Return the rows of a query, as the driver does: values by the names and positions of the columns.
 
-        A query is ``planned`` when the best way to its rows depends on the values, as that of a search does.
+        Set ``planned`` for a query whose best plan depends on the values, such as a search.
         """
         if planned and not self.is_sqlite:
             return await fetch_planned(self.client, sql, values)
@@ -228,17 +228,17 @@ class Database:
         return rows
 
     async def ping(self) -> None:
-        """Ask the database for an answer.
+        """Execute a trivial query.
 
         Raises:
-            Exception: Whatever the driver raises when it cannot be reached.
+            Exception: The driver cannot reach the database.
         """
         await self.client.execute_query("SELECT 1")
 
 
 @contextmanager
 def _entered(context: TortoiseContext) -> Iterator[None]:
-    # Entering the context itself is not possible in two tasks at a time: it keeps the reset token on itself.
+    # Two tasks cannot enter the context itself: it stores one reset token.
     token = _current_context.set(context)
     try:
         yield
@@ -247,15 +247,15 @@ def _entered(context: TortoiseContext) -> Iterator[None]:
 
 
 def connection_config(url: str, pool_size: int) -> dict[str, Any]:
-    """Tortoise's description of the connection to ``url``.
+    """Return Tortoise's description of the connection to ``url``.
 
-    A PostgreSQL URL may carry `host` (the directory of a Unix socket) and `sslmode`, as in libpq.
+    A PostgreSQL URL may contain `host` (the directory of a Unix socket) and `sslmode`, as in libpq.
     """
     if url.startswith("sqlite:"):
         path = settings.path_of(url)
         return {
             "engine": "jobbergate_server.database.sqlite",
-            "credentials": {"file_path": str(path), "synchronous": "NORMAL", "busy_timeout": SQLITE_TIMEOUT},
+            "credentials": {"file_path": str(path), "synchronous": "NORMAL", "busy_timeout": SQLITE_BUSY_MILLISECONDS},
         }
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
@@ -268,7 +268,7 @@ def connection_config(url: str, pool_size: int) -> dict[str, Any]:
             "user": unquote(parts.username or ""),
             "password": unquote(parts.password or ""),
             "database": unquote(parts.path.lstrip("/")),
-            "minsize": 0,  # with more, asyncpg tries by itself to replace those that were lost, and logs each failure
+            "minsize": 0,  # with more, asyncpg replaces lost connections in the background and logs each failure
             "maxsize": pool_size,
             "server_settings": {"timezone": "UTC", "application_name": "jobbergate-server"},
         },

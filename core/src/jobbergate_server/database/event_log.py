@@ -1,7 +1,7 @@
 """The event log: the table `events`, written in the transaction of each event and read in the order of commits.
 
-A sequence gives out ids before their transactions commit, so a reader that goes by ids alone skips rows. On PostgreSQL
-each row therefore has the id of its transaction, and a reader takes the rows of transactions that are older than every
+A sequence assigns ids before their transactions commit, so a reader that follows ids alone skips rows. On PostgreSQL
+each row therefore stores the id of its transaction. A reader reads the rows of transactions that are older than every
 running one (PostgreSQL manual, section 9.27.9, `pg_snapshot_xmin`). SQLite has one writer at a time: ids are in order.
 """
 
@@ -35,11 +35,11 @@ TRANSACTION_ID = "pg_current_xact_id()::text::bigint"
 SETTLED = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 """The first transaction that may still be running."""
 LAST_ID = 2**63 - 1
-PURGED_AT_ONCE = 10_000
+PURGE_BATCH_ROWS = 10_000
 """Rows that one statement of `purge_events` deletes."""
 
 Fetch = Callable[[str, Sequence[object]], Awaitable[Sequence[Any]]]
-"""Executes a query, with the values of its parameters, and returns the rows as the driver has them."""
+"""A function that executes a query with the values of its parameters, and returns the driver's rows."""
 
 
 class Position(NamedTuple):
@@ -79,7 +79,7 @@ def values(event: Event, origin: Origin, moment: datetime, slug: str | None) -> 
 def insertion(first: int, new_id: str | None = None) -> str:
     """Return PostgreSQL's statement that inserts one row, whose parameters are numbered from ``first``.
 
-    ``new_id`` is the quoted key of the row `new` when that row is the subject, so that its id is not known before.
+    If the row `new` is the subject, its id does not exist yet: ``new_id`` is its quoted key.
     """
     places = [f"${first + n}" for n in range(len(COLUMNS))]
     if new_id:
@@ -97,7 +97,7 @@ async def append(client: BaseDBAsyncClient, rows: list[list[Any]]) -> None:
 
 
 async def read(fetch: Fetch, after: Position, limit: int, *, is_sqlite: bool) -> list[Entry]:
-    """Return at most ``limit`` events that follow ``after``, none of which a later commit can precede."""
+    """Return at most ``limit`` events that follow ``after``, in an order that no later commit changes."""
     settled = "" if is_sqlite else f"AND transaction_id < {SETTLED} "
     places = ("?", "?", "?") if is_sqlite else ("$1", "$2", "$3")
     rows = await fetch(
@@ -110,36 +110,36 @@ async def read(fetch: Fetch, after: Position, limit: int, *, is_sqlite: bool) ->
 
 
 async def end(fetch: Fetch, *, is_sqlite: bool) -> Position:
-    """Return the position after which all events follow that are not committed yet."""
+    """Return the position that precedes every event that is not committed yet."""
     if is_sqlite:
         return Position(0, (await fetch("SELECT coalesce(max(id), 0) FROM events", ()))[0][0])
     return Position((await fetch(f"SELECT {SETTLED} - 1", ()))[0][0], LAST_ID)
 
 
 async def cursor(slug: str) -> Position:
-    """Return how far the plugin ``slug`` has read; the plugin must have started once."""
+    """Return the position of the plugin ``slug``, which must be started once before."""
     row = await EventCursor.get(slug=slug)
     return Position(row.transaction_id, row.event_id)
 
 
 async def save_cursor(slug: str, position: Position) -> None:
-    """Keep how far the plugin ``slug`` has read."""
+    """Save the position of the plugin ``slug``."""
     await EventCursor.filter(slug=slug).update(transaction_id=position.transaction_id, event_id=position.id)
 
 
 async def create_cursors(slugs: Iterable[str], position: Position) -> None:
-    """Let the plugins among ``slugs`` that start for the first time read from ``position``."""
+    """Create cursors at ``position`` for the plugins among ``slugs`` that start for the first time."""
     cursors = [EventCursor(slug=it, transaction_id=position.transaction_id, event_id=position.id) for it in slugs]
     await EventCursor.bulk_create(cursors, ignore_conflicts=True)
 
 
 async def purge_events(before: datetime) -> int:
-    """Delete the events that are older than ``before``, also unread ones, and return their number."""
+    """Delete the events that are older than ``before``, including unread ones, and return their number."""
     deleted = 0
     while True:
-        ids = await EventRecord.filter(created_at__lt=before).order_by("id").limit(PURGED_AT_ONCE).values_list("id")
+        ids = await EventRecord.filter(created_at__lt=before).order_by("id").limit(PURGE_BATCH_ROWS).values_list("id")
         deleted += await EventRecord.filter(created_at__lt=before, id__lte=ids[-1][0]).delete() if ids else 0
-        if len(ids) < PURGED_AT_ONCE:
+        if len(ids) < PURGE_BATCH_ROWS:
             return deleted
 
 

@@ -12,14 +12,14 @@ DIGEST_LENGTH = 64
 
 
 class FileField(fields.CharField[str]):
-    """A column that points to a stored file, by the digest that `Files.put` returns."""
+    """A column that references a stored file, by the digest that `Files.put` returns."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
         super().__init__(**{**options, "max_length": DIGEST_LENGTH})
 
 
 async def used_digests(models: Iterable[type[Model]]) -> set[str]:
-    """The digests that the rows of ``models`` point to."""
+    """Return the digests that the rows of ``models`` reference."""
     used: set[str] = set()
     for model in models:
         for name, field in meta(model).fields_map.items():

@@ -7,22 +7,20 @@ from jobbergate_server.database.connection import Database
 from jobbergate_server.errors import StartError
 
 OK = "ok"
-
-
 DEADLINE = 5.0
-"""Seconds that a part has for its answer; who probes the server does not wait much longer."""
+"""Seconds within which a dependency must respond; probes of the server do not wait much longer."""
 
 
 async def check_database(database: Database) -> str:
-    """Whether the database answers."""
+    """Return `OK` if the database responds, and the problem otherwise."""
     return await _state(database.ping(), "not reachable")
 
 
 async def require_database(database: Database) -> None:
-    """Ask the database for an answer before anything else is asked of it.
+    """Raise `StartError` unless the database responds.
 
     Raises:
-        StartError: It does not answer.
+        StartError: It does not respond.
     """
     if (state := await check_database(database)) != OK:
         raise StartError(f"database.url: {state}")
@@ -32,6 +30,6 @@ async def _state(answer: Awaitable[None], trouble: str) -> str:
     try:
         async with asyncio.timeout(DEADLINE):
             await answer
-    except Exception as error:  # noqa: BLE001 - whatever a driver raises, the part is not there; its text may hold secrets
+    except Exception as error:  # noqa: BLE001 - every error of a driver means that it is not reachable; its text may contain secrets
         return f"{trouble} ({type(error.__cause__ or error).__name__})"
     return OK

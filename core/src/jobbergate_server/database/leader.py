@@ -1,7 +1,7 @@
-"""The leader of a site: the one process that dispatches events, elected by a lock in or beside the database.
+"""The leader of an installation: the one process that dispatches events, elected by a lock.
 
-PostgreSQL's advisory lock belongs to a session, and a file lock to a process (PostgreSQL manual, section 13.3.5;
-flock(2)): both are released when the leader dies, and another process takes over.
+PostgreSQL releases an advisory lock with its session (manual, section 13.3.5). The kernel releases a file lock with its
+process (flock(2)). When the leader dies, another process acquires the lock.
 """
 
 import asyncio
@@ -18,24 +18,24 @@ from jobbergate_server.database.event_log import Fetch
 
 ADVISORY_LOCK = 7_310_236
 """The key of PostgreSQL's advisory lock; any number that all versions of this server share."""
-HELD = """
+LEADER_LOCK = """
 SELECT 1 FROM pg_locks
 WHERE locktype = 'advisory' AND classid = 0 AND objid = $1 AND objsubid = 1
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 ELECTION_SECONDS = 1.0
-"""How often a process that does not lead looks for a dead leader."""
+"""The pause between attempts of a process to become the leader."""
 TIMEOUT_SECONDS = 5.0
-"""How long the leader waits for PostgreSQL until it gives up its role."""
+"""The time that the leader waits for PostgreSQL before it resigns."""
 KEEPALIVE = {"tcp_keepalives_idle": "4", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
-"""PostgreSQL notices within 10 s that a leader's machine is gone (manual, section 20.3.2)."""
+"""TCP keepalives: PostgreSQL detects a disconnected leader within 10 s (manual, section 20.3.2)."""
 
 
 @asynccontextmanager
 async def leading(database: Database) -> AsyncIterator[Fetch]:
-    """Wait until this process leads, and yield what executes the leader's queries.
+    """Wait until this process leads, and yield a function that executes the leader's queries.
 
-    On PostgreSQL they run on the connection that holds the lock: a leader that lost it fails with its next query.
+    On PostgreSQL they run on the connection that holds the lock: after losing it, the next query fails.
     """
     async with _leading_sqlite(database) if database.is_sqlite else _leading_postgresql(database) as fetch:
         yield fetch
@@ -70,10 +70,10 @@ async def _leading_postgresql(database: Database) -> AsyncIterator[Fetch]:
 
 
 async def _elected(database: Database) -> asyncpg.Connection:
-    """Return a new connection that holds the lock, as soon as no other process does."""
+    """Wait until no other process holds the lock, and return a new connection that does."""
     while True:
         # A query on a pooled connection costs less than a new connection for each attempt.
-        if not await database.fetch(HELD, [ADVISORY_LOCK]):
+        if not await database.fetch(LEADER_LOCK, [ADVISORY_LOCK]):
             connection = await asyncpg.connect(
                 **database.credentials, timeout=TIMEOUT_SECONDS, server_settings=KEEPALIVE | {"timezone": "UTC"}
             )

@@ -1,4 +1,4 @@
-"""Names that Tortoise keeps private, and that no public call replaces: the only door to them outside this package."""
+"""Private names of Tortoise without a public replacement, for use outside this package."""
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
@@ -17,22 +17,22 @@ def meta(model: type[Model]) -> MetaInfo:
 
 
 def tables(model: type[Model]) -> Iterator[str]:
-    """Yield the table of ``model``, and those between it and the other side of its many-to-many relations."""
+    """Yield the table of ``model``, and the join tables of its many-to-many relations."""
     yield model._meta.db_table
     for name in sorted(model._meta.m2m_fields):
         relation: Any = model._meta.fields_map[name]
-        # The model on the other side has the relation too, and may be another plugin's.
+        # The related model declares the relation too, and may belong to another plugin.
         if not relation._generated and relation.through:
             yield relation.through
 
 
 def is_negated(q: Q) -> bool:
-    """Return whether ``q`` is negated, which its `==` overlooks."""
+    """Return whether ``q`` is negated, which its `==` ignores."""
     return bool(q._is_negated)
 
 
 def savepoint(client: BaseDBAsyncClient) -> AbstractAsyncContextManager[Any]:
-    """Return a transaction of ``client``, or a savepoint where it is in one."""
+    """Return a transaction of ``client``, or a savepoint inside a transaction."""
     return client._in_transaction()
 
 

@@ -8,7 +8,7 @@ from jobbergate_server.database.file_field import DIGEST_LENGTH
 
 
 class InstalledPlugin(Model):
-    """A plugin that has or had tables in this database, and what belongs to it."""
+    """A plugin with tables in this database, and its tables and permissions."""
 
     slug = fields.CharField(255, primary_key=True)
     distribution = fields.CharField(255)
@@ -23,7 +23,7 @@ class InstalledPlugin(Model):
 
 
 class EventRecord(Model):
-    """An event that was committed: what happened, to which subject, and who caused it."""
+    """A committed event: its type, its subject, and its actor."""
 
     id = fields.BigIntField(primary_key=True)
     transaction_id = fields.BigIntField()
@@ -47,7 +47,7 @@ class EventRecord(Model):
 
 
 class EventCursor(Model):
-    """How far a plugin has read the events."""
+    """The position of a plugin in the events."""
 
     slug = fields.CharField(255, primary_key=True)
     transaction_id = fields.BigIntField()
@@ -60,7 +60,7 @@ class EventCursor(Model):
 
 
 class IdempotencyKey(Model):
-    """A key of a caller, the request that it was used for, and the answer to that."""
+    """A key of a caller, the fingerprint of its request, and the response."""
 
     id = fields.CharField(DIGEST_LENGTH, primary_key=True)
     fingerprint = fields.CharField(DIGEST_LENGTH)

@@ -1,4 +1,4 @@
-"""Tortoise's PostgreSQL backend: a pool whose connections go from hand to hand, and transactions that begin late."""
+"""Tortoise's PostgreSQL backend: a pool with a fair queue, and transactions that begin with their first statement."""
 
 import asyncio
 from asyncio import CancelledError, Future, get_running_loop
@@ -23,38 +23,38 @@ from tortoise.connection import get_connections
 from jobbergate_server.database.write_counter import WriteCounter
 from jobbergate_server.errors import ApiError, SerializationFailure, Unavailable
 
-AWAY = "The database cannot be reached at the moment."
-BUSY = "All connections to the database are in use."
-SLOW = "The database takes too long."
+DATABASE_UNAVAILABLE = "The database is unavailable. Retry the request."
+POOL_EXHAUSTED = "All connections to the database are in use. Retry the request."
+STATEMENT_TIMED_OUT = "The database did not respond in time. Retry the request."
 WAIT_SECONDS = 4.0
-"""How long somebody waits for a connection that others have, or for PostgreSQL to take a new one."""
+"""The time limit of the wait for a free connection, and for PostgreSQL to accept a new one."""
 CLOSE_SECONDS = 1.0
-"""How long PostgreSQL may take to say goodbye."""
-LOST = (
+"""The time limit for closing the pool."""
+CONNECTION_ERRORS = (
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.AdminShutdownError,
     asyncpg.exceptions.CrashShutdownError,
     asyncpg.exceptions.CannotConnectNowError,
 )
-"""What statements fail with while PostgreSQL goes away; the connection itself may be closed a moment later."""
-OVERTAKEN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-"""What a statement fails with when it cannot be brought into line with what others do at the same time."""
+"""Errors of statements while PostgreSQL shuts down; the connection may close a moment later."""
+SERIALIZATION_ERRORS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""Errors of a statement that conflicts with a concurrent transaction."""
 
 
 class Client(WriteCounter, AsyncpgDBClient):
     """A pool of connections to one PostgreSQL database.
 
-    A connection goes back as it is: what asyncpg would send to reset it costs as much as a query, and there is nothing
-    to be reset, because transactions end by themselves and settings are set for a transaction alone (`SET LOCAL`).
+    A connection returns to the pool without asyncpg's reset, which costs as much as a query. No state needs a reset:
+    transactions end first, and settings apply to one transaction (`SET LOCAL`).
     """
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - Tortoise's options
         super().__init__(**options)
         self._taken: dict[Connection, float] = {}
-        """When each connection that is in use was taken."""
+        """The time when each connection in use was acquired."""
         self._overdue: set[Connection] = set()
         self.idle_seconds: float | None = None
-        """How long PostgreSQL keeps a transaction of which it hears nothing more, as when a machine is cut off."""
+        """Seconds after which PostgreSQL ends an idle transaction, for example of a disconnected machine."""
         self._free = self.pool_maxsize
         self._waiting: deque[Future[Connection | None]] = deque()
 
@@ -76,13 +76,13 @@ class Client(WriteCounter, AsyncpgDBClient):
             await connection.execute(f"SET idle_in_transaction_session_timeout = {int(self.idle_seconds * 1000)}")
 
     def connections(self) -> tuple[int, int]:
-        """The connections of the pool, and the idle ones among them."""
+        """Return the number of connections in the pool, and of idle ones."""
         return (self._pool.get_size(), self._pool.get_idle_size()) if self._pool else (0, 0)
 
     async def limit(self, seconds: float) -> None:
-        """End connections, again and again, that somebody has had for longer than so many ``seconds``.
+        """Periodically terminate connections that are in use for longer than ``seconds``.
 
-        What they wait for fails then. To look at all of them now and then takes less than a timer for each.
+        Their statements fail then. One periodic check costs less than a timer for each connection.
         """
         loop = get_running_loop()
         while True:
@@ -93,26 +93,26 @@ class Client(WriteCounter, AsyncpgDBClient):
                 connection.terminate()
 
     def excuse(self, connection: Connection, error: BaseException | None) -> Unavailable | None:
-        """What a client is told of an error that is neither its own nor this server's; None when it is told already."""
-        if isinstance(error, OVERTAKEN):
+        """Return the `Unavailable` to raise instead of an error of the database; None for any other error."""
+        if isinstance(error, SERIALIZATION_ERRORS):
             return SerializationFailure()
         if not isinstance(error, Exception) or isinstance(error, ApiError):
             return None
-        if isinstance(error, LOST) or _is_gone(connection):
-            return Unavailable(SLOW if connection in self._overdue else AWAY)
+        if isinstance(error, CONNECTION_ERRORS) or _is_gone(connection):
+            return Unavailable(STATEMENT_TIMED_OUT if connection in self._overdue else DATABASE_UNAVAILABLE)
         return None
 
     def acquire_connection(self) -> "Turn":
-        """A connection for one statement."""
+        """Return a connection for one statement."""
         return Turn(self, self._pool_init_lock)
 
     async def take(self) -> Connection:
-        """A connection, when those have had theirs who have asked before.
+        """Return a connection, in the order of calls.
 
-        asyncpg's own queue lets whoever comes overtake those who wait, some of them again and again.
+        asyncpg's own queue lets new requests overtake waiting ones.
 
         Raises:
-            Unavailable: PostgreSQL does not answer, or all connections were in use for too long.
+            Unavailable: PostgreSQL does not respond, or no connection was free in time.
         """
         connection = await self._turn() or await self._acquire()
         self._taken[connection] = get_running_loop().time()
@@ -126,24 +126,24 @@ class Client(WriteCounter, AsyncpgDBClient):
         except BaseException as error:
             self._pass(None)
             if isinstance(error, Exception):
-                raise Unavailable(AWAY) from error
+                raise Unavailable(DATABASE_UNAVAILABLE) from error
             raise
 
     async def give(self, connection: Connection, *, is_sound: bool) -> None:
-        """Pass a connection on to who has waited longest, or back to the pool, which looks after those not sound."""
+        """Pass a connection to the longest waiting task, or release it to the pool, which replaces unsound ones."""
         self._taken.pop(connection, None)
         self._overdue.discard(connection)
         if is_sound and self._waiting and not _is_gone(connection) and self._pass(connection):
             return
         try:
             if self._pool:
-                with suppress(TimeoutError):  # then the pool has ended the connection
+                with suppress(TimeoutError):  # then the pool terminated the connection
                     await self._pool.release(connection, timeout=WAIT_SECONDS)
         finally:
             self._pass(None)
 
     async def _turn(self) -> Connection | None:
-        """Wait for a connection; None when there is a free one in the pool."""
+        """Wait for a connection and return it; None when the pool has a free one."""
         if self._free:
             self._free -= 1
             return None
@@ -165,7 +165,7 @@ class Client(WriteCounter, AsyncpgDBClient):
             deadline.cancel()
 
     def _pass(self, connection: Connection | None) -> bool:
-        """Give the turn to who has waited longest; False when nobody waits any more."""
+        """Pass the turn to the longest waiting task, and return whether one was waiting."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -180,7 +180,7 @@ class Client(WriteCounter, AsyncpgDBClient):
 
 
 class Turn(PoolConnectionWrapper[Connection]):
-    """The time for which somebody has a connection of the pool."""
+    """The use of a pooled connection by one statement."""
 
     client: Client
 
@@ -197,31 +197,31 @@ class Turn(PoolConnectionWrapper[Connection]):
 
 
 class Transaction(TransactionWrapper):
-    """A transaction that takes a connection and begins with its first statement."""
+    """A transaction that acquires a connection and begins with its first statement."""
 
     _parent: Client
 
     @property
     def pool(self) -> Client:
-        """Where its connection comes from."""
+        """The pool of its connection."""
         return self._parent
 
     @property
     def connection(self) -> Connection:
-        """The connection that it has taken."""
+        """The connection that it acquired."""
         return self._connection
 
     @property
     def has_begun(self) -> bool:
-        """Whether it has had a statement."""
+        """Whether it executed a statement."""
         return self.transaction is not None
 
     def acquire_connection(self) -> ConnectionWrapper[Connection]:
-        """The transaction's connection, for one statement at a time."""
+        """Return the transaction's connection, for one statement at a time."""
         return Step(self._lock, self)
 
     async def begin(self) -> None:
-        """Take a connection and begin."""
+        """Acquire a connection and begin."""
         self._connection = await self.pool.take()
         try:
             await super().begin()
@@ -238,7 +238,7 @@ class Transaction(TransactionWrapper):
 
 
 class Step(ConnectionWrapper[Connection]):
-    """The time for which a statement has the connection of its transaction."""
+    """The use of a transaction's connection by one statement."""
 
     client: Transaction
 
@@ -254,7 +254,7 @@ class Step(ConnectionWrapper[Connection]):
 
 
 class Savepoint(NestedTransactionContext):
-    """A part of a transaction that can be rolled back by itself."""
+    """A part of a transaction that can be rolled back alone."""
 
     def __init__(self, outer: Transaction) -> None:
         super().__init__(outer)
@@ -267,7 +267,7 @@ class Savepoint(NestedTransactionContext):
 
 
 class TransactionContext(TransactionContextPooled):
-    """The time of a transaction, which leaves nothing behind when it cannot begin."""
+    """The scope of a transaction, which releases its connection at the end."""
 
     client: Transaction
 
@@ -286,7 +286,8 @@ class TransactionContext(TransactionContextPooled):
                 await transaction.commit()
                 is_sound = True
             elif not _is_gone(transaction.connection):
-                # What is lost is rolled back already. What counts is why, above all where that is a cancellation.
+                # PostgreSQL rolls back a lost transaction.
+                # An error here must not replace the first one, such as a cancellation.
                 with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                     await transaction.rollback()
         except Exception as failure:
@@ -302,9 +303,9 @@ class TransactionContext(TransactionContextPooled):
 
 
 async def fetch_planned(client: BaseDBAsyncClient, sql: str, values: Sequence[object]) -> list[Record]:
-    """The rows of a query for which PostgreSQL makes a plan of its own.
+    """Return the rows of a query that PostgreSQL plans for its values.
 
-    It would otherwise go on with a plan for all values, or with one that is older than an index.
+    Otherwise PostgreSQL could reuse a generic plan, or one that is older than an index.
     """
     async with client.acquire_connection() as connection, connection.transaction():
         await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
@@ -313,18 +314,18 @@ async def fetch_planned(client: BaseDBAsyncClient, sql: str, values: Sequence[ob
 
 def _give_up(turn: Future[Connection | None]) -> None:
     if not turn.done():
-        turn.set_exception(Unavailable(BUSY))
+        turn.set_exception(Unavailable(POOL_EXHAUSTED))
 
 
 def _is_gone(connection: Connection) -> bool:
     try:
         return bool(connection.is_closed())
-    except asyncpg.InterfaceError:  # the pool has taken it back already, as it does when one is lost
+    except asyncpg.InterfaceError:  # the pool released it already, as it does with lost connections
         return True
 
 
 async def _keep(_: Connection) -> None:
-    """Leave a connection that goes back as it is."""
+    """Skip the reset of a connection that returns to the pool."""
 
 
 client_class = Client

@@ -1,6 +1,6 @@
 """Queries whose SQL is built once.
 
-Tortoise takes longer to build the SQL of a query than PostgreSQL takes to execute it.
+Tortoise needs more time to build the SQL of a query than PostgreSQL to execute it.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ from tortoise.queryset import CountQuery, QuerySet, ValuesQuery
 Row = TypeVar("Row", bound=Model)
 
 
-MARKER = 2_147_000_000
-"""The first of the numbers that stand for values while a query is prepared; an int4 column can hold them."""
+FIRST_MARKER = 2_147_000_000
+"""The first of the numbers that replace values in a query to prepare; they fit into an int4 column."""
 
 
 class Statement(NamedTuple):
-    """A query as SQL, the values of its parameters, and whether it is to be planned for these values alone."""
+    """A query as SQL, the values of its parameters, and whether PostgreSQL plans it for these values."""
 
     sql: str
     values: tuple[Any, ...]
@@ -25,8 +25,8 @@ class Statement(NamedTuple):
 
 
 def compiled(query: "QuerySet[Any] | ValuesQuery[Any] | CountQuery") -> Statement:
-    """The statement that Tortoise makes of ``query`` for the current database."""
-    query._choose_db_if_not_chosen()  # noqa: SLF001 - no public call gives the values with the SQL
+    """Return Tortoise's statement of ``query`` for the current database."""
+    query._choose_db_if_not_chosen()  # noqa: SLF001 - no public call returns the values with the SQL
     query._make_query()  # noqa: SLF001 - likewise
     sql, values = query.query.get_parameterized_sql()
     return Statement(sql, tuple(values))
@@ -39,10 +39,10 @@ class _Prepared(NamedTuple):
 
 
 class PreparedQuery(Generic[Row]):
-    """Rows of ``model`` by values that differ from call to call, with SQL that is built at the first one.
+    """A query for rows of ``model`` by values that differ between calls, with SQL that the first call builds.
 
-    ``build`` makes the query for as many values. Each is compared with once, as it is: a text or a whole number. A call
-    raises a ValueError when that is not so.
+    ``build`` returns the query for the values. The query must compare each value exactly once, and without conversion:
+    a string or an integer. Otherwise a call raises a ValueError.
 
     >>> of_owner = PreparedQuery(Webhook, lambda owner: Webhook.filter(owner_email=owner))
     >>> webhooks = await of_owner("owner@example.com")
@@ -54,15 +54,15 @@ class PreparedQuery(Generic[Row]):
         self._prepared: dict[str, _Prepared] = {}
 
     async def __call__(self, *values: int | str) -> list[Row]:
-        """The rows for ``values``, in the current transaction if there is one."""
-        client = self._model._meta.db  # noqa: SLF001 - where Tortoise's own queries find it
+        """Return the rows for ``values``, in the current transaction if one is active."""
+        client = self._model._meta.db  # noqa: SLF001 - as Tortoise's own queries do
         sql, bound, _ = self.statement(*values)
         related = self._prepared[client.connection_name].related
         executor = client.executor_class(self._model, client, select_related_idx=related)
         return cast("list[Row]", await executor.execute_select(sql, list(bound)))
 
     def statement(self, *values: int | str) -> Statement:
-        """The query for ``values`` in the current database."""
+        """Return the statement for ``values`` in the current database."""
         name = self._model._meta.db.connection_name  # noqa: SLF001 - likewise
         prepared = self._prepared.get(name)
         if prepared is None:
@@ -73,11 +73,11 @@ class PreparedQuery(Generic[Row]):
         return Statement(prepared.statement.sql, tuple(bound))
 
     def _prepare(self, values: Sequence[int | str]) -> _Prepared:
-        # Values of which no other is the equal show where in the statement each has its place.
-        markers = [f"\x01{n}" if isinstance(value, str) else MARKER + n for n, value in enumerate(values)]
+        # Unique markers show the position of each value in the statement.
+        markers = [f"\x01{n}" if isinstance(value, str) else FIRST_MARKER + n for n, value in enumerate(values)]
         query = self._build(*markers)
         statement = compiled(query)
         if [statement.values.count(marker) for marker in markers] != [1] * len(markers):
-            raise ValueError(f"each value must be compared with once, and as it is: {statement.sql}")
+            raise ValueError(f"the query must compare each value once and without conversion: {statement.sql}")
         places = tuple(map(statement.values.index, markers))
-        return _Prepared(statement, places, query._select_related_idx)  # noqa: SLF001 - what `execute_select` wants
+        return _Prepared(statement, places, query._select_related_idx)  # noqa: SLF001 - as `execute_select` requires

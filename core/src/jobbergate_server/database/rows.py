@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from tortoise.fields.relational import ForeignKeyFieldInstance
 
 
-FINDERS = 1_000
-"""How many kinds of rows `get_row` keeps the SQL for."""
+CACHED_FINDERS = 1_000
+"""The maximum number of queries whose SQL `get_row` caches."""
 
 
 async def get_row(model: type[Row], row_id: int, *related: str, lock: bool = False) -> Row | None:
-    """The row with this id, with the rows that it points to by the names in ``related``; None when there is none.
+    """Return the row with this id and the rows that it references by ``related``; None when it does not exist.
 
-    Any integer is a fair question, also one that no id column can hold. With ``lock`` nobody else changes the row until
-    the transaction ends.
+    ``row_id`` can be any integer, even one that exceeds the id column. With ``lock``, no other transaction changes the
+    row until this one ends.
     """
     if not 0 < row_id <= INT4_MAX:
         return None
@@ -33,8 +33,8 @@ async def get_row(model: type[Row], row_id: int, *related: str, lock: bool = Fal
     return rows[0] if rows else None
 
 
-@lru_cache(FINDERS)
-def _finder(model: type[Row], related: tuple[str, ...], lock: bool) -> PreparedQuery[Row]:  # noqa: FBT001 - `lru_cache` has it by position
+@lru_cache(CACHED_FINDERS)
+def _finder(model: type[Row], related: tuple[str, ...], lock: bool) -> PreparedQuery[Row]:  # noqa: FBT001 - `lru_cache` passes it by position
     def by_id(row_id: int) -> QuerySet[Row]:
         rows = model.filter(id=row_id).select_related(*related)
         return rows.select_for_update(of=(model._meta.db_table,)) if lock else rows  # noqa: SLF001 - Tortoise's documented way to the table
@@ -43,7 +43,7 @@ def _finder(model: type[Row], related: tuple[str, ...], lock: bool) -> PreparedQ
 
 
 async def delete_row(row: Model) -> None:
-    """Delete the row. Rows that point to it with `SET_NULL` stay without it, and their `updated_at` is renewed."""
+    """Delete the row; in rows that reference it with `SET_NULL`, clear the reference and renew `updated_at`."""
     for model in current_models():
         meta = model._meta  # noqa: SLF001 - Tortoise's documented way to the columns
         for name in meta.fk_fields:
@@ -58,6 +58,6 @@ async def delete_row(row: Model) -> None:
 
 
 def current_models() -> Iterator[type[Model]]:
-    """The models of all plugins of the current application."""
+    """Yield the models of all plugins of the current application."""
     for models in (require_context().apps or {}).values():
         yield from models.values()

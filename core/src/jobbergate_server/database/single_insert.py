@@ -19,8 +19,8 @@ class _UnsuitableError(Exception):
 async def insert_alone(client: BaseDBAsyncClient, row: Model, events: Sequence[list[Any]]) -> bool:
     """Insert and commit ``row`` with the rows of its ``events``, and return whether that was possible.
 
-    It is not on SQLite, after another statement of the transaction that ``client`` stands for, or for a row whose key
-    is not the database's to give. Nothing has happened then.
+    It is not possible on SQLite, or after another statement in the transaction of ``client``. Nor is it possible for a
+    row whose key the database does not generate. In these cases nothing is written.
 
     Raises:
         IntegrityError: The row conflicts with another one, or references one that does not exist.
@@ -42,11 +42,11 @@ class _Alone:
         self._key = f'"{key}"'
         self._events = events
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the client has it
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as in the client
         return getattr(self._client, name)
 
-    async def execute_insert(self, query: str, values: list[Any]) -> Any:  # noqa: ANN401 - as the driver has it
-        """Insert the row and its events, and return what the driver returns for the row.
+    async def execute_insert(self, query: str, values: list[Any]) -> Any:  # noqa: ANN401 - as in the driver
+        """Insert the row and its events, and return the driver's result for the row.
 
         Raises:
             _UnsuitableError: The statement does not return a key.

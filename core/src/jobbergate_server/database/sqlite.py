@@ -1,8 +1,8 @@
 """Tortoise's SQLite backend, made safe for several writing processes and for every alphabet.
 
-A transaction takes the write lock when it begins: one that first reads and then writes would otherwise fail at once,
-and not after the busy time-out, when another process has written in between. `upper()` knows all of Unicode, so that a
-search finds `É` by `é` as PostgreSQL does.
+A transaction acquires the write lock when it begins. Otherwise a transaction that reads and then writes would fail
+without waiting, when another process wrote in between. `upper()` supports all of Unicode, so that a search for `é`
+finds `É` as on PostgreSQL.
 """
 
 from asyncio import timeout
@@ -21,13 +21,13 @@ from tortoise.exceptions import OperationalError
 from jobbergate_server.database.write_counter import WriteCounter
 from jobbergate_server.errors import Unavailable
 
-BUSY = "The database is in use by others."
+DATABASE_LOCKED = "The database is locked by another transaction. Retry the request."
 WAIT_SECONDS = 4.0
-"""How long somebody waits for the transactions of others in the same process."""
+"""The time that a transaction waits for another one of the same process."""
 
 
 class Client(WriteCounter, SqliteClient):
-    """One SQLite file; its folder is made when it is missing."""
+    """One SQLite file, whose missing directory is created."""
 
     async def create_connection(self, with_db: bool) -> None:  # noqa: FBT001 - Tortoise's signature
         """Open the file."""
@@ -38,7 +38,7 @@ class Client(WriteCounter, SqliteClient):
             await self._connection.create_function("upper", 1, _upper, deterministic=True)
 
     def connections(self) -> tuple[int, int]:
-        """The one connection, which is idle outside of transactions."""
+        """Return 1 connection, and 1 idle one outside of transactions."""
         return 1, int(not self._lock.locked())
 
     def _in_transaction(self) -> SqliteTransactionContext:
@@ -46,14 +46,14 @@ class Client(WriteCounter, SqliteClient):
 
 
 class TransactionContext(SqliteTransactionContext):
-    """A transaction that leaves nothing behind when it cannot begin."""
+    """A transaction that releases its lock when it cannot begin."""
 
     async def __aenter__(self) -> TransactionalDBClient:
         try:
             async with timeout(WAIT_SECONDS):
                 await self._trxlock.acquire()
         except TimeoutError:
-            raise Unavailable(BUSY) from None
+            raise Unavailable(DATABASE_LOCKED) from None
         try:
             await self.ensure_connection()
             await self.connection.begin()
@@ -78,7 +78,7 @@ class Transaction(SqliteTransactionWrapper):
         await self._connection.execute(statement)
 
     async def begin(self) -> None:
-        """Take the write lock.
+        """Acquire the write lock.
 
         Raises:
             Unavailable: Another process held it for longer than the busy time-out.
@@ -86,14 +86,14 @@ class Transaction(SqliteTransactionWrapper):
         try:
             await self._execute("BEGIN IMMEDIATE")
         except BaseException as error:
-            # The statement runs in a thread: when this task is cancelled, the transaction begins all the same.
+            # The statement runs in a thread: it begins the transaction even when this task is cancelled.
             await self._connection.rollback()
             if isinstance(error, OperationalError):
-                raise Unavailable(BUSY) from error
+                raise Unavailable(DATABASE_LOCKED) from error
             raise
 
     async def commit(self) -> None:
-        """Commit; what cannot be committed is rolled back, because the next transaction has the same connection."""
+        """Commit, or roll back on failure, because the next transaction uses the same connection."""
         try:
             await super().commit()
         except BaseException:

@@ -12,7 +12,7 @@ Emitted = Event | Callable[[], Event]
 
 @dataclass(slots=True)
 class Transaction:
-    """What a transaction keeps until its end."""
+    """The state of a transaction until its end."""
 
     moment: datetime
     emitted: list[Emitted] = field(default_factory=list)
@@ -20,7 +20,7 @@ class Transaction:
     """Whether the events are in the table already."""
 
     def events(self) -> Iterator[Event]:
-        """Yield the events, also those that are emitted meanwhile."""
+        """Yield the events, including events that are emitted meanwhile."""
         return (event() if callable(event) else event for event in self.emitted)
 
 
@@ -28,7 +28,7 @@ current: ContextVar[Transaction] = ContextVar("transaction")
 
 
 def transaction_time() -> datetime:
-    """Return the time of the current transaction: one moment for everything that a request writes."""
+    """Return the time of the current transaction: one moment for all rows that a request writes."""
     transaction = current.get(None)
     return transaction.moment if transaction else datetime.now(UTC)
 
@@ -36,8 +36,8 @@ def transaction_time() -> datetime:
 def emit(event: Emitted) -> None:
     """Commit ``event`` with the current transaction: it is logged, and plugins react to it after the commit.
 
-    A function makes the event of a row that is inserted once the handler returns it. It is called when the row has an
-    id, and perhaps once before that. It must only read.
+    For a row that is inserted after the handler returns, pass a function that returns the event. It is called once the
+    row has an id, and possibly once before that. It must not write.
 
     Raises:
         LookupError: The current task has no transaction.

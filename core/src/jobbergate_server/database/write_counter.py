@@ -1,4 +1,4 @@
-"""Knowing that something was written, so that what was counted before is counted again."""
+"""A counter of writes, which invalidates cached totals."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 
 
 class WriteCounter(BaseDBAsyncClient):
-    """A client of a database with a number that has changed when a write of this process can be seen by everybody.
+    """A client of a database with a number that changes when a write of this process becomes visible.
 
-    Statements outside of transactions count here. A transaction counts when it ends, which its context has to tell.
+    The client counts statements outside of transactions. The context of a transaction counts its end.
     """
 
     writes = 0
 
-    async def execute_insert(self, query: str, values: list[Any]) -> Any:  # noqa: ANN401 - as each driver has it
+    async def execute_insert(self, query: str, values: list[Any]) -> Any:  # noqa: ANN401 - as in each driver
         """Insert a row."""
         try:
             return await super().execute_insert(query, values)

@@ -1,18 +1,18 @@
-"""Handlers that keep the event loop from everything else."""
+"""Detection of handlers that block the event loop."""
 
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar, cast
 
-BLOCKING = 0.5
-"""Seconds between two waits of a coroutine, from which on it is reported."""
+BLOCKING_SECONDS = 0.5
+"""The time between two awaits from which on a coroutine is reported."""
 
 Result = TypeVar("Result")
 
 
 def watched(work: Coroutine[Any, Any, Result], tell: Callable[[float], None]) -> Awaitable[Result]:
-    """``work``, with a call of ``tell`` each time that it has run for `BLOCKING` seconds or more without a wait."""
+    """Return ``work`` with a call of ``tell`` for each `BLOCKING_SECONDS` or more without an await."""
     return cast("Awaitable[Result]", _steps(work, tell))
 
 
@@ -27,14 +27,14 @@ def _steps(work: Coroutine[Any, Any, Result], tell: Callable[[float], None]) -> 
             except StopIteration as end:
                 return cast("Result", end.value)
             finally:
-                if (seconds := time.perf_counter() - begin) >= BLOCKING:
+                if (seconds := time.perf_counter() - begin) >= BLOCKING_SECONDS:
                     tell(seconds)
             error = None
             try:
                 yield waited
             except GeneratorExit:
                 raise
-            except BaseException as raised:  # noqa: BLE001 - such as a cancellation, which is for the coroutine to handle
+            except BaseException as raised:  # noqa: BLE001 - such as a cancellation, which the coroutine handles
                 error = raised
     finally:
         work.close()

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13): entity tags of answers, and what clients make to depend on them."""
+"""Conditional requests (RFC 9110, section 13): entity tags of responses, and preconditions of requests."""
 
 import re
 from hashlib import blake2b
@@ -6,14 +6,14 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-ANY = "*"
+ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+ANY_TAG = "*"
 
 
 def entity_tag(response: web.StreamResponse) -> str | None:
-    """The entity tag of what a GET has answered: the same for the same bytes in every process; None when it is no 200.
+    """Return the entity tag of the response to a GET; None unless its status is 200.
 
-    An answer that is sent in parts has none either.
+    Equal bytes yield equal tags in every process. The tag of a streamed response is None.
     """
     if response.status != HTTPStatus.OK or not isinstance(response, web.Response):
         return None
@@ -21,7 +21,7 @@ def entity_tag(response: web.StreamResponse) -> str | None:
 
 
 def revalidated(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """The answer to a GET with its entity tag; or 304 without a body, when the client has the same already."""
+    """Return the response to a GET with its entity tag, or 304 without a body when the client cached it."""
     tag = entity_tag(response)
     if tag is None:
         return response
@@ -32,14 +32,14 @@ def revalidated(request: web.Request, response: web.StreamResponse) -> web.Strea
 
 
 def is_conditional(request: web.Request) -> bool:
-    """Whether a request that writes depends on the state of what it writes."""
+    """Return whether a writing request depends on the state of its target."""
     return hdrs.IF_MATCH in request.headers or hdrs.IF_NONE_MATCH in request.headers
 
 
 def unmet(request: web.Request, tag: str | None) -> str | None:
-    """The header of a request that writes which forbids it in a state with this entity tag; None when none does.
+    """Return the header of a writing request whose precondition the entity tag does not meet, or None.
 
-    The tag is None where there is no state.
+    The tag is None when the target does not exist.
     """
     headers = request.headers
     if hdrs.IF_MATCH in headers and not (tag and _names(request, hdrs.IF_MATCH, tag)):
@@ -50,8 +50,8 @@ def unmet(request: web.Request, tag: str | None) -> str | None:
 
 
 def _names(request: web.Request, header: str, tag: str) -> bool:
-    """Whether the header names the entity tag or all of them; a weak one counts for `If-None-Match` alone."""
+    """Return whether the header lists the entity tag or `*`; weak tags match in `If-None-Match` only."""
     value = ", ".join(request.headers.getall(header))
-    if value.strip() == ANY:
+    if value.strip() == ANY_TAG:
         return True
-    return any(opaque == tag and not (weak and header == hdrs.IF_MATCH) for weak, opaque in TAG.findall(value))
+    return any(opaque == tag and not (weak and header == hdrs.IF_MATCH) for weak, opaque in ENTITY_TAG.findall(value))

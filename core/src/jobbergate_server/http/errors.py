@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every failure into the wire's error answer, and log those that are this server's own."""
+    """Return an error response for every exception, and log failures of the server."""
     try:
         return await handler(request)
     except ApiError as error:
@@ -32,13 +32,13 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return error_response(error.status, error.reason, headers)
     except IntegrityError:
-        # A unique value that another row has, in a plugin that has no better words for it.
-        return error_response(409, "The request contradicts a row that is stored already.")
+        # A duplicate unique value, for which the plugin raises no error of its own.
+        return error_response(409, "The request conflicts with an existing record.")
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
         return error_response(500, "Internal Server Error")
 
 
-def error_response(status: int, detail: Any, headers: Mapping[str, str] | None = None) -> web.Response:  # noqa: ANN401 - whatever JSON can hold
-    """An answer ``{"detail": detail}``."""
+def error_response(status: int, detail: Any, headers: Mapping[str, str] | None = None) -> web.Response:  # noqa: ANN401 - any JSON value
+    """Return the response ``{"detail": detail}``."""
     return json_response({"detail": detail}, status=status, headers=headers)

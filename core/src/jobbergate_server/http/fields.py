@@ -1,7 +1,7 @@
-"""Schemas and their fields: what a client may send, what it is answered, and the words when it is wrong.
+"""Schemas and their fields: the values of requests and responses, and their errors.
 
-They are marshmallow's, with the coercions and the error texts of the wire format: numbers become text in text fields,
-numeric text becomes integers, `yes` is a boolean. Every field takes the options of `marshmallow.fields.Field`, and
+They are marshmallow's, with the coercions and the error texts of the wire format. Numbers become text in text fields,
+numeric text becomes integers, `yes` is a boolean. Every field accepts the options of `marshmallow.fields.Field`, and
 ``description`` and ``example`` for the API document.
 """
 
@@ -51,16 +51,16 @@ EXTRA = FieldError("value_error.extra", "extra fields not permitted")
 NOT_STORABLE = FieldError("value_error", "text must not contain NUL characters or lone surrogates")
 
 Value = TypeVar("Value")
-Input = Any  # whatever JSON or a query can hold
+Input = Any  # any value of JSON or a query
 
 
 def invalid(problem: FieldError) -> ma.ValidationError:
-    """The error that marshmallow collects, holding ``problem`` as its only message."""
+    """Return the error that marshmallow collects, with ``problem`` as its only message."""
     return ma.ValidationError([problem])
 
 
 def _all_storable(value: object) -> bool:
-    """`is_storable` for every text in ``value``, which may be nested as deeply as JSON can be."""
+    """Return whether every text in ``value`` is storable; a loop allows any depth of nesting."""
     rest = [value]
     while rest:
         item = rest.pop()
@@ -74,17 +74,17 @@ def _all_storable(value: object) -> bool:
 
 
 class Schema(ma.Schema):
-    """The fields of a body, a query or an answer, in the order of the wire; unknown keys are ignored."""
+    """The fields of a body, a query or a response, in the order of the wire; unknown keys are ignored."""
 
     class Meta:
         """Marshmallow's options."""
 
         unknown = ma.EXCLUDE
 
-    error_messages: dict[str, Any] = {"type": NOT_MAPPING, "unknown": EXTRA}  # noqa: RUF012 - as marshmallow has it
+    error_messages: dict[str, Any] = {"type": NOT_MAPPING, "unknown": EXTRA}  # noqa: RUF012 - as in marshmallow
 
     def get_attribute(self, obj: object, attr: str, default: object) -> object:
-        """The value of ``attr`` (dotted: of a related row); null when a row on the way is."""
+        """Return the value of ``attr`` (dotted: of a related row); None when the related row is None."""
         name, _, rest = attr.partition(".")
         if obj is None:
             return None
@@ -93,7 +93,7 @@ class Schema(ma.Schema):
 
 
 class _Field(ma.fields.Field[Value], Generic[Value]):
-    """What all fields of the wire share: their options and their errors."""
+    """The options and errors of all fields."""
 
     problem: FieldError
 
@@ -104,20 +104,20 @@ class _Field(ma.fields.Field[Value], Generic[Value]):
         super().__init__(**options, metadata=metadata)
 
     def make_error(self, key: str, **_: object) -> ma.ValidationError:
-        """The wire's error for marshmallow's ``key``."""
+        """Return the wire's error for marshmallow's ``key``."""
         known = {"required": REQUIRED, "null": NULL}
         return invalid(known.get(key) or self.problem)
 
 
 class Scalar(_Field[Value], ABC, Generic[Value]):
-    """A field whose value is read by itself."""
+    """A field with a single value."""
 
     @abstractmethod
     def read(self, value: Input) -> Value:
-        """The value that a client's ``value`` stands for.
+        """Return the parsed ``value`` of a client.
 
         Raises:
-            marshmallow.ValidationError: It stands for none.
+            marshmallow.ValidationError: The value is not valid.
         """
 
     def _deserialize(self, value: Input, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Value:  # noqa: ANN401, ARG002 - marshmallow's signature
@@ -125,7 +125,7 @@ class Scalar(_Field[Value], ABC, Generic[Value]):
 
 
 class Text(Scalar[str], ma.fields.String):
-    """Text that a database can hold, of at most ``max_length`` characters; numbers and booleans become text."""
+    """Text that a database can store, of at most ``max_length`` characters; numbers and booleans become text."""
 
     problem = NOT_TEXT
 
@@ -135,7 +135,7 @@ class Text(Scalar[str], ma.fields.String):
             self.validators.append(_MaxLength(max=max_length))
 
     def read(self, value: Input) -> str:
-        """Write numbers and booleans out."""
+        """Convert numbers and booleans to text."""
         if not isinstance(value, str):
             if not isinstance(value, int | float):
                 raise self.make_error("invalid")
@@ -146,7 +146,7 @@ class Text(Scalar[str], ma.fields.String):
 
 
 class Integer(Scalar[int], ma.fields.Integer):
-    """A whole number; ``ge``, ``gt`` and ``le`` bound it, by default to what an int4 column holds."""
+    """A whole number; ``ge``, ``gt`` and ``le`` bound it, by default to the range of an int4 column."""
 
     problem = NOT_INTEGER
 
@@ -167,7 +167,7 @@ class Integer(Scalar[int], ma.fields.Integer):
             self.validators.append(_Maximum(max=le))
 
     def read(self, value: Input) -> int:
-        """Read whatever `int` reads."""
+        """Parse the value like `int`."""
         try:
             return int(value)
         except (TypeError, ValueError, OverflowError):
@@ -180,7 +180,7 @@ class Boolean(Scalar[bool], ma.fields.Boolean):
     problem = NOT_BOOLEAN
 
     def read(self, value: Input) -> bool:
-        """Read the words that the wire knows."""
+        """Parse the words of the wire."""
         word = value.lower() if isinstance(value, str) else str(int(value)) if value in (0, 1) else ""
         if word not in TRUE | FALSE:
             raise self.make_error("invalid")
@@ -209,7 +209,7 @@ class Choice(Scalar[str], ma.fields.String):
 
 
 class Literal(Scalar[str], ma.fields.String):
-    """One of a few words that have no name of their own."""
+    """One of a few words without names in Python."""
 
     def __init__(self, *permitted: str, **options: Any) -> None:  # noqa: ANN401 - marshmallow's options
         super().__init__(**options)
@@ -225,19 +225,19 @@ class Literal(Scalar[str], ma.fields.String):
 
 
 class Path(Text):
-    """A POSIX path, normalised: without `.`, doubled and closing slashes; `..` stays."""
+    """A POSIX path, normalised: without `.`, repeated and trailing slashes; `..` remains."""
 
     problem = NOT_PATH
 
     def read(self, value: Input) -> str:
-        """Accept nothing but text."""
+        """Accept only text."""
         if not isinstance(value, str):
             raise self.make_error("invalid")
         return str(PurePosixPath(super().read(value)))
 
 
 class Timestamp(_Field[str], ma.fields.String):
-    """A moment in an answer: ISO 8601 in UTC, without an offset (so not a `date-time` of RFC 3339)."""
+    """A moment in a response: ISO 8601 in UTC, without an offset (so not a `date-time` of RFC 3339)."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - marshmallow's options
         super().__init__(**{"dump_only": True, "example": "2026-11-23T19:59:13.276350", **options})
@@ -248,7 +248,7 @@ class Timestamp(_Field[str], ma.fields.String):
 
 
 class List(_Field[list[Any]], ma.fields.List[Any]):
-    """A list of values that ``inner`` describes."""
+    """A list of values with the field ``inner``."""
 
     problem = NOT_LIST
 
@@ -257,7 +257,7 @@ class List(_Field[list[Any]], ma.fields.List[Any]):
 
 
 class Object(Scalar[dict[str, Any]], ma.fields.Dict):
-    """A JSON object with keys of the client's choosing; ``values`` is the field of each value, if they are alike."""
+    """A JSON object with arbitrary keys; ``values`` is the common field of its values, if any."""
 
     problem = NOT_MAPPING
 
@@ -265,7 +265,7 @@ class Object(Scalar[dict[str, Any]], ma.fields.Dict):
         super().__init__(values=values, **options)
 
     def read(self, value: Input) -> dict[str, Any]:
-        """Accept an object that a database can hold."""
+        """Accept an object that a database can store."""
         if not isinstance(value, dict):
             raise self.make_error("invalid")
         if not _all_storable(value):
@@ -284,7 +284,7 @@ class Object(Scalar[dict[str, Any]], ma.fields.Dict):
 
 
 class Nested(_Field[dict[str, Any]], ma.fields.Nested):
-    """A JSON object that another schema describes."""
+    """A JSON object with its own schema."""
 
     problem = NOT_MAPPING
 
@@ -298,7 +298,7 @@ class Nested(_Field[dict[str, Any]], ma.fields.Nested):
 
 
 PLAIN = (Text, Integer, Boolean, Choice, Timestamp, Object)
-"""Fields whose values go into JSON as they come from the database."""
+"""Fields whose database values need no conversion for JSON."""
 
 
 class _MaxLength(validate.Length):
@@ -329,9 +329,9 @@ class _Maximum(validate.Range):
 
 
 def entries(messages: object, *loc: str | int) -> Iterator[dict[str, object]]:
-    """The elements of a 422 answer for the ``messages`` of a `marshmallow.ValidationError` at ``loc``."""
+    """Yield the elements of a 422 response for the ``messages`` of a `marshmallow.ValidationError` at ``loc``."""
     if isinstance(messages, Mapping):
-        # Marshmallow finds unknown keys last, and in no order.
+        # Marshmallow reports unknown keys last, in undefined order.
         for key, inner in sorted(messages.items(), key=lambda item: str(item[0]) if item[1] == [EXTRA] else ""):
             if key == ma.exceptions.SCHEMA:
                 yield from entries(inner, *loc, "__root__")

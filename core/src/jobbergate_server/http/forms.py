@@ -17,10 +17,10 @@ from jobbergate_server.http.keys import SETTINGS
 
 MAX_PARTS = 100
 MAX_HEADERS = 16
-MAX_HEADER = 8 * 1024
-MAX_PAIRS = 64 * 1024
-"""Bytes of a coded form, which has no files; to decode one takes many times its size."""
-UNREADABLE = "There was an error parsing the body"
+MAX_HEADER_BYTES = 8 * 1024
+MAX_URLENCODED_BYTES = 64 * 1024
+"""The maximum size of a URL-encoded form without files; decoding needs many times its size."""
+UNREADABLE_BODY = "There was an error parsing the body"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class File(fields.Scalar[Upload]):
 
     problem = FieldError("value_error", "Expected UploadFile, received: <class 'str'>")
 
-    def read(self, value: Any) -> Upload:  # noqa: ANN401 - whatever the form holds
-        """Accept a file with a name that a database can hold."""
+    def read(self, value: Any) -> Upload:  # noqa: ANN401 - any value of a form
+        """Accept a file with a name that a database can store."""
         if not isinstance(value, Upload):
             raise self.make_error("invalid")
         if not fields.is_storable(value.name):
@@ -47,12 +47,12 @@ class File(fields.Scalar[Upload]):
 
 
 async def read_form(request: web.Request) -> MultiDict[str | Upload]:
-    """The fields of the request's form; empty when its body is none.
+    """Return the fields of the request's form, or no fields when its body is not a form.
 
     Raises:
-        ContentTooLarge: There are more bytes than `limits.max_upload_size`, or than `MAX_PAIRS` in a coded form.
-        Unprocessable: There are more parts than `MAX_PARTS`.
-        BadRequest: The body is not the form that its content type says.
+        ContentTooLarge: The body exceeds `limits.max_upload_size`, or a URL-encoded form `MAX_URLENCODED_BYTES`.
+        Unprocessable: The form contains more than `MAX_PARTS` parts.
+        BadRequest: The body does not match its content type.
     """
     limit = request.app[SETTINGS].limits.max_upload_size
     if (request.content_length or 0) > limit:
@@ -62,15 +62,15 @@ async def read_form(request: web.Request) -> MultiDict[str | Upload]:
             return await _read_parts(request, limit)
         if request.content_type == "application/x-www-form-urlencoded":
             return await _read_pairs(request)
-    except web.RequestPayloadError:  # such as chunks that are none; aiohttp closes the connection
-        raise BadRequest(UNREADABLE, {"Connection": "close"}) from None
-    except (FormParserError, ValueError, ConnectionError):  # malformed; or the client has gone, and nobody reads it
-        raise BadRequest(UNREADABLE) from None
+    except web.RequestPayloadError:  # such as malformed chunks; aiohttp closes the connection
+        raise BadRequest(UNREADABLE_BODY, {"Connection": "close"}) from None
+    except (FormParserError, ValueError, ConnectionError):  # malformed, or the client disconnected
+        raise BadRequest(UNREADABLE_BODY) from None
     return MultiDict()
 
 
 def too_large(limit: int) -> ContentTooLarge:
-    """The error of an upload of more than ``limit`` bytes."""
+    """Return the error of an upload that exceeds ``limit`` bytes."""
     return ContentTooLarge(f"Uploaded files cannot exceed {limit} bytes.")
 
 
@@ -90,20 +90,20 @@ async def _read_pairs(request: web.Request) -> MultiDict[str | Upload]:
     body = bytearray()
     async for chunk in unpacked(request):
         body += chunk
-        if len(body) > MAX_PAIRS:
-            raise ContentTooLarge(f"A form without files cannot exceed {MAX_PAIRS} bytes.")
+        if len(body) > MAX_URLENCODED_BYTES:
+            raise ContentTooLarge(f"A form without files cannot exceed {MAX_URLENCODED_BYTES} bytes.")
     return MultiDict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_PARTS))
 
 
 class _Form:
     """The fields of a multipart form (RFC 7578), collected while it is read.
 
-    Encodings of a part are left as they are: they are none of a form, and could be bombs.
+    Content codings of a part are ignored: RFC 7578 does not define them, and they could be compression bombs.
     """
 
     def __init__(self, boundary: bytes) -> None:
         if not boundary:
-            raise ValueError("the form has no boundary")
+            raise ValueError("the Content-Type of the form must contain a boundary")
         self._fields: MultiDict[str | Upload] = MultiDict()
         self._headers: dict[bytes, bytes] = {}
         self._name = self._value = b""
@@ -120,11 +120,11 @@ class _Form:
                 "on_end": self._on_end,
             },
             max_header_count=MAX_HEADERS,
-            max_header_size=MAX_HEADER,
+            max_header_size=MAX_HEADER_BYTES,
         )
 
     def write(self, chunk: bytes) -> None:
-        """Read on.
+        """Parse the next chunk.
 
         Raises:
             FormParserError: The form is malformed.
@@ -132,13 +132,13 @@ class _Form:
         self._parser.write(chunk)
 
     def finish(self) -> MultiDict[str | Upload]:
-        """The fields of the form, which must have come to its end.
+        """Return the fields of the complete form.
 
         Raises:
-            ValueError: It has not.
+            ValueError: The form is truncated.
         """
         if not self._is_complete:
-            raise ValueError("the form ends too early")
+            raise ValueError("the form is truncated")
         return self._fields
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -159,7 +159,7 @@ class _Form:
             raise Unprocessable(f"A form may hold at most {MAX_PARTS} files.")
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         if b"name" not in options:
-            raise ValueError("a part has no name")
+            raise ValueError("each part of a form must contain a name")
         name = options[b"name"].decode()
         if b"filename" in options:
             content_type = self._headers.get(b"content-type", b"").decode("latin-1")

@@ -1,4 +1,4 @@
-"""Repeats of a POST: with the same `Idempotency-Key` it is done once, and answered the same for a day.
+"""Retries of a POST: with the same `Idempotency-Key` it is executed once, and returns one response for a day.
 
 Source: draft-ietf-httpapi-idempotency-key-header.
 """
@@ -24,11 +24,11 @@ from jobbergate_server.errors import BadRequest, Unprocessable
 from jobbergate_server.http.forms import Upload
 from jobbergate_server.http.requests import BODY, FORM
 
-KEY = "Idempotency-Key"
-MAX_LENGTH = 255
-KEPT = timedelta(hours=24)
+IDEMPOTENCY_KEY = "Idempotency-Key"
+MAX_KEY_LENGTH = 255
+RESPONSE_RETENTION = timedelta(hours=24)
 PURGE_SECONDS = 3600.0
-"""How often answers that are too old are deleted."""
+"""The interval between deletions of expired responses."""
 
 log = structlog.get_logger()
 
@@ -37,53 +37,56 @@ TURNS: web.AppKey[WeakValueDictionary[str, asyncio.Lock]] = web.AppKey("turns", 
 
 
 class _TakenError(Exception):
-    """Another process has used the key meanwhile."""
+    """Another process used the key meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key that is used for a request: the digest of who has sent which one, and that of the request."""
+    """The use of a key for a request: the digest of caller and key, and the fingerprint of the request."""
 
     id: str
     fingerprint: str
 
     @classmethod
     async def of(cls, request: web.Request) -> "Claim":
-        """The claim of a request whose parts are loaded.
+        """Return the claim of a parsed request.
 
         Raises:
-            BadRequest: The key is not one.
+            BadRequest: The key is not valid.
         """
-        keys = request.headers.getall(KEY)
-        if len(keys) != 1 or not (0 < len(keys[0]) <= MAX_LENGTH and keys[0].isascii() and keys[0].isprintable()):
-            raise BadRequest(f"The header {KEY} must be sent once, with 1 to {MAX_LENGTH} printable ASCII characters.")
-        # What the schemas made of the body: how a form is parted, or a body is packed, differs from time to time.
+        keys = request.headers.getall(IDEMPOTENCY_KEY)
+        if len(keys) != 1 or not (0 < len(keys[0]) <= MAX_KEY_LENGTH and keys[0].isascii() and keys[0].isprintable()):
+            raise BadRequest(
+                f"The header {IDEMPOTENCY_KEY} must be sent once, "
+                f"with 1 to {MAX_KEY_LENGTH} printable ASCII characters."
+            )
+        # The parsed body: retries can differ in the boundary of a form, or in the compression of a body.
         parts = [request.path_qs, request.get(BODY), request.get(FORM)]
-        # In a thread, as there may be a hundred megabytes of files.
+        # In a thread, because files can amount to a hundred megabytes.
         fingerprint = await asyncio.to_thread(_digest, parts)
         return cls(_digest([request[IDENTITY].subject, keys[0]]), fingerprint)
 
     async def answer(self) -> web.Response | None:
-        """The answer that the key was given before; None when it was not used, or too long ago.
+        """Return the stored response of the key; None when the key is unused or expired.
 
         Raises:
-            Unprocessable: It was used for another request.
+            Unprocessable: The key was used for another request.
         """
         known = await IdempotencyKey.get_or_none(id=self.id)
         if known is None:
             return None
-        if known.created_at <= datetime.now(UTC) - KEPT:
+        if known.created_at <= datetime.now(UTC) - RESPONSE_RETENTION:
             await IdempotencyKey.filter(id=known.id, created_at=known.created_at).delete()
             return None
         if known.fingerprint != self.fingerprint:
-            raise Unprocessable(f"The {KEY} was used for another request.")
+            raise Unprocessable(f"The {IDEMPOTENCY_KEY} was used for another request.")
         return web.Response(status=known.status, headers=known.headers, body=known.body or None)
 
     async def hold(self) -> None:
-        """Note in the current transaction that the key is used; who else wants to waits for the end of that.
+        """Insert the key in the current transaction, for whose end concurrent requests with the same key wait.
 
         Raises:
-            _TakenError: It was used meanwhile.
+            _TakenError: Another process used the key meanwhile.
         """
         try:
             await IdempotencyKey.create(
@@ -93,13 +96,13 @@ class Claim:
             raise _TakenError from None
 
     async def keep(self, response: web.StreamResponse) -> None:
-        """Keep the answer, in the transaction that has made what it tells of.
+        """Store the response in the transaction of the request.
 
         Raises:
-            TypeError: It is one that is sent in parts.
+            TypeError: The response is streamed.
         """
         if not isinstance(response, web.Response) or not isinstance(response.body, bytes | None):
-            raise TypeError("the answer to a POST must be whole, so that it can be repeated")
+            raise TypeError("the response to a POST must not be streamed, because a retry returns it again")
         await IdempotencyKey.filter(id=self.id).update(
             status=response.status,
             headers={str(name): value for name, value in response.headers.items()},
@@ -111,16 +114,16 @@ CLAIM: web.RequestKey[Claim] = web.RequestKey("claim", Claim)
 
 
 async def answer_once(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The answer of ``handler``, which holds and keeps the request's `CLAIM`; or the one to an earlier request.
+    """Return the response of ``handler``, which stores it under the request's `CLAIM`, or the one stored before.
 
-    A request that fails leaves its key unused.
+    A failed request does not use its key.
 
     Raises:
-        BadRequest: The key is not one.
-        Unprocessable: It was used for another request.
+        BadRequest: The key is not valid.
+        Unprocessable: The key was used for another request.
     """
     claim = await Claim.of(request)
-    # Whoever waits here needs no connection to the database for it.
+    # Requests that wait here need no connection to the database.
     async with request.app[TURNS].setdefault(claim.id, asyncio.Lock()):
         request[CLAIM] = claim
         while (answer := await claim.answer()) is None:
@@ -130,13 +133,13 @@ async def answer_once(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 async def purge(database: Database) -> None:
-    """Delete the answers that are too old."""
+    """Delete expired responses."""
     with database.bound():
-        await IdempotencyKey.filter(created_at__lte=datetime.now(UTC) - KEPT).delete()
+        await IdempotencyKey.filter(created_at__lte=datetime.now(UTC) - RESPONSE_RETENTION).delete()
 
 
 async def purge_regularly(database: Database) -> None:
-    """Delete the answers that are too old, again and again; a failure is logged, and the next time is another try."""
+    """Delete expired responses every `PURGE_SECONDS`; log a failure and retry at the next interval."""
     while True:
         await asyncio.sleep(PURGE_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""Keys of what the application keeps for its handlers: ``request.app[KEY]``."""
+"""Keys of the application's shared objects: ``request.app[KEY]``."""
 
 import asyncio
 

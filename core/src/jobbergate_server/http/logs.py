@@ -1,4 +1,4 @@
-"""What is written to standard error: one line a request, and what goes wrong."""
+"""The log on standard error: one line a request, and errors."""
 
 import logging
 import secrets
@@ -15,18 +15,18 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 from jobbergate_server import settings
 
 REQUEST_ID = "X-Request-ID"
-MAX_REQUEST_ID = 128
+MAX_REQUEST_ID_LENGTH = 128
 ID: web.RequestKey[str] = web.RequestKey("id", str)
 
 _SPECIAL = frozenset(" ='\"")
 
-# Tokens, addresses and bodies are local variables somewhere, which neither format may show.
+# Local variables contain tokens, addresses and bodies, which neither format may log.
 _WITH_TRACEBACK = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 _TRACEBACKS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def _text(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    """A line for people; the request's is written in half the time that structlog's own renderer takes."""
+    """Return a readable line, in half the time of structlog's own renderer."""
     if "exc_info" in event:
         return str(_WITH_TRACEBACK(logger, method, event))
     line = f"{event.pop('timestamp')} [{event.pop('level'):<9}] {event.pop('event'):<30}"
@@ -39,23 +39,23 @@ def _value(value: object) -> str:
 
 
 class _Lines:
-    """A stream for lines of the log; one that cannot be written, as on a full disk, is lost and fails no request."""
+    """A stream for lines of the log; it drops lines that it cannot write, for example on a full disk."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, line: str) -> None:
         """Write a line."""
-        with suppress(OSError, ValueError):  # a ValueError is of a stream that is closed
+        with suppress(OSError, ValueError):  # a closed stream raises a ValueError
             self._stream.write(line)
             self._stream.flush()
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Return at once: `write` does not buffer."""
 
 
 def configure_logging(config: settings.Log) -> None:
-    """Write events of this server and of its libraries, from the configured level on, in the configured format."""
+    """Configure the level and the format of the log, for this server and its libraries."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -66,7 +66,7 @@ def configure_logging(config: settings.Log) -> None:
         if config.format == "json"
         else [_text]
     )
-    # Not by way of the standard library, which takes longer over a line than over everything else in a short request.
+    # The standard library needs more time for a line than a short request for the rest.
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(config.level),
@@ -83,22 +83,22 @@ def configure_logging(config: settings.Log) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(config.level)
-    # They log each statement with its values: contents of users, which no log of ours shows.
+    # They log each statement with its values, which can contain data of users.
     for library in ("tortoise", "aiosqlite"):
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def logging_middleware() -> Middleware:
-    """The middleware that gives a request an id and writes a line when it is answered.
+    """Return the middleware that assigns an id to a request and logs its response.
 
-    The id is the client's own when it sends a plain one.
+    The id is the client's `X-Request-ID` when that is printable ASCII of at most 128 characters.
     """
-    log: FilteringBoundLogger = structlog.get_logger().bind()  # which takes longer than the line itself
+    log: FilteringBoundLogger = structlog.get_logger().bind()  # binding costs more than the line itself
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = request.headers.get(REQUEST_ID, "")
-        if not (0 < len(request_id) <= MAX_REQUEST_ID and request_id.isascii() and request_id.isprintable()):
+        if not (0 < len(request_id) <= MAX_REQUEST_ID_LENGTH and request_id.isascii() and request_id.isprintable()):
             request_id = secrets.token_hex(16)
         request[ID] = request_id
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -112,6 +112,6 @@ def logging_middleware() -> Middleware:
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Tell the client the id of its request; called before any answer leaves."""
+    """Add the id of the request to a response before it is sent."""
     if (request_id := request.get(ID)) is not None:
         response.headers[REQUEST_ID] = request_id

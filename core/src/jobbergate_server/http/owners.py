@@ -1,4 +1,4 @@
-"""Rows of the caller: who owns what, and who may change it."""
+"""Ownership of rows: only the owner may change a row."""
 
 from aiohttp import web
 
@@ -11,10 +11,10 @@ from jobbergate_server.http.requests import PATH
 
 
 def require_email(request: web.Request) -> str:
-    """The caller's e-mail address, as the owner of what the request creates.
+    """Return the caller's e-mail address, the owner of rows that the request creates.
 
     Raises:
-        Forbidden: The token carries none.
+        Forbidden: The token contains no e-mail address.
     """
     email = request[IDENTITY].email
     if email is None:
@@ -23,10 +23,10 @@ def require_email(request: web.Request) -> str:
 
 
 def require_owner(request: web.Request, kind: str, row_id: int, owner: str) -> None:
-    """Let the request change the row of ``owner`` when the caller is that owner.
+    """Raise `Forbidden` unless the caller is the ``owner`` of the row.
 
     Raises:
-        Forbidden: The caller is somebody else; the text names both, and the ``kind`` of the row.
+        Forbidden: The caller is not the owner; the text names both, and the ``kind`` of the row.
     """
     email = request[IDENTITY].email
     if email != owner:
@@ -39,13 +39,13 @@ def require_owner(request: web.Request, kind: str, row_id: int, owner: str) -> N
 async def get_own_row(
     request: web.Request, model: type[Row], parameter: str, *related: str, owner: str, lock: bool = True
 ) -> Row:
-    """The row whose id is in the path as ``parameter`` (`webhook_id`), which must be the caller's.
+    """Return the caller's row with the id in the path parameter ``parameter`` (`webhook_id`).
 
-    ``owner`` is the column with its owner's e-mail address; ``related`` and ``lock`` are as with `get_row`.
+    ``owner`` is the column of the owner's e-mail address; ``related`` and ``lock`` are those of `get_row`.
 
     Raises:
-        NotFound: There is no such row.
-        Forbidden: It is somebody else's.
+        NotFound: The row does not exist.
+        Forbidden: The caller is not its owner.
     """
     row_id = request[PATH][parameter]
     row = await get_row(model, row_id, *related, lock=lock)

@@ -1,7 +1,7 @@
-"""What a request carries: its token, and the values of its path, query, headers and body.
+"""Parsing of requests: the values of path, query, headers and body.
 
-The schemas are those of aiohttp-apispec's decorators. They are loaded here and not by that package's middleware,
-because the wire wants the token judged before a body is read, and the errors of all parts of a request in one answer.
+The schemas are those of aiohttp-apispec's decorators. That package's middleware does not fit the wire: authentication
+precedes the reading of a body, and one response reports the errors of all parts of a request.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from multidict import MultiDict
 from jobbergate_server.errors import BadRequest, FieldError, InvalidRequest, RequestTimeout
 from jobbergate_server.http.bodies import unpacked
 from jobbergate_server.http.fields import NOT_MAPPING, REQUIRED, entries
-from jobbergate_server.http.forms import UNREADABLE, Upload, read_form
+from jobbergate_server.http.forms import UNREADABLE_BODY, Upload, read_form
 
 BODY = web.RequestKey("body", dict[str, Any])
 QUERY = web.RequestKey("query", dict[str, Any])
@@ -28,16 +28,16 @@ HEADERS = web.RequestKey("headers", dict[str, Any])
 
 Read = Callable[[web.Request], Awaitable[object]]
 
-REMEMBERED = 1_000
-"""How many queries are kept, in the form that their schemas give them."""
+CACHED_QUERIES = 1_000
+"""The maximum number of cached query strings, as parsed by their schemas."""
 MAX_DEPTH = 200
-"""Objects and lists in each other in a JSON body: far below where a reader or writer of JSON gives up."""
+"""The maximum nesting of a JSON body: far below the limits of JSON parsers."""
 MAX_VALUES = 20_000
-"""Values in a JSON body: what is made of each takes a hundred times the bytes that it was sent in."""
+"""The maximum number of values in a JSON body: each one needs a hundred times its bytes in memory."""
 BODY_SECONDS = 60.0
-"""How long a body may take to arrive, so that nobody holds a request for ever by sending it slowly."""
+"""The time limit for receiving a body, which disconnects clients that send slowly."""
 BODY_RATE = 128 * 1024
-"""Bytes a second for which there is more time, where its length is told: what a slow line of one megabit takes."""
+"""Minimum upload rate (bytes/s, a slow line of one megabit); a body with Content-Length gets this much extra time."""
 
 
 async def _path(request: web.Request) -> object:
@@ -45,7 +45,7 @@ async def _path(request: web.Request) -> object:
 
 
 async def _query(request: web.Request) -> object:
-    return dict(request.query.items())  # of a repeated parameter the last counts
+    return dict(request.query.items())  # the last value of a repeated parameter counts
 
 
 async def _headers(request: web.Request) -> object:
@@ -53,18 +53,18 @@ async def _headers(request: web.Request) -> object:
 
 
 async def _json(request: web.Request) -> object:
-    """The body as JSON; None when there is none, its raw bytes when it claims to be something else.
+    """Return the JSON body; None when it is empty, and its raw bytes when its content type is not JSON.
 
     Raises:
-        InvalidRequest: It is not JSON.
-        BadRequest: It cannot be read as JSON at all.
+        InvalidRequest: The body is malformed JSON.
+        BadRequest: The body is not UTF-8, not decompressible, too deep or too large.
     """
     try:
         raw = await (_unpacked(request) if "Content-Encoding" in request.headers else request.read())
-    except web.RequestPayloadError:  # such as chunks that are none; aiohttp closes the connection
-        raise BadRequest(UNREADABLE, {"Connection": "close"}) from None
+    except web.RequestPayloadError:  # such as malformed chunks; aiohttp closes the connection
+        raise BadRequest(UNREADABLE_BODY, {"Connection": "close"}) from None
     except ValueError:
-        raise BadRequest(UNREADABLE) from None
+        raise BadRequest(UNREADABLE_BODY) from None
     if not raw:
         return None
     subtype = request.content_type.partition("/")
@@ -73,15 +73,15 @@ async def _json(request: web.Request) -> object:
     ):
         return raw
     try:
-        value: object = json.loads(raw.removeprefix(BOM_UTF8).decode())  # some editors begin a file with the mark
+        value: object = json.loads(raw.removeprefix(BOM_UTF8).decode())  # some editors write it at the start of a file
     except json.JSONDecodeError as error:
         context = {"msg": error.msg, "doc": error.doc, "pos": error.pos, "lineno": error.lineno, "colno": error.colno}
         problem = FieldError("value_error.jsondecode", str(error), context)
         raise InvalidRequest([problem.entry(["body", error.pos])]) from None
     except (ValueError, RecursionError):
-        raise BadRequest(UNREADABLE) from None
+        raise BadRequest(UNREADABLE_BODY) from None
     if _is_too_much(value):
-        raise BadRequest(UNREADABLE)
+        raise BadRequest(UNREADABLE_BODY)
     return value
 
 
@@ -95,7 +95,7 @@ async def _unpacked(request: web.Request) -> bytes:
 
 
 def _is_too_much(value: object) -> bool:
-    """Whether more than `MAX_DEPTH` objects and lists of ``value`` stand in each other, or it has too many values."""
+    """Return whether ``value`` exceeds `MAX_DEPTH` or `MAX_VALUES`."""
     level: list[Any] = [value]
     left = MAX_VALUES
     for _ in range(MAX_DEPTH + 1):
@@ -108,7 +108,7 @@ def _is_too_much(value: object) -> bool:
 
 
 def _in_time(read: Read) -> Read:
-    """``read``, with a deadline for it."""
+    """Return ``read`` with a deadline."""
 
     async def read_in_time(request: web.Request) -> object:
         seconds = BODY_SECONDS + (request.content_length or 0) / BODY_RATE
@@ -123,7 +123,7 @@ def _in_time(read: Read) -> Read:
 
 Source = tuple[str, web.RequestKey[dict[str, Any]], Read]
 
-# In the order in which their errors stand in an answer.
+# In the order of their errors in a response.
 SOURCES: Mapping[str, Source] = {
     "match_info": ("path", PATH, _path),
     "querystring": ("query", QUERY, _query),
@@ -134,18 +134,18 @@ SOURCES: Mapping[str, Source] = {
 
 
 def _by_schema(form: MultiDict[str | Upload], schema: ma.Schema) -> dict[str, object]:
-    """All values of the fields that are lists, and of the others the last."""
+    """Return all values of list fields, and the last value of each other field."""
     lists = {name for name, field in schema.load_fields.items() if isinstance(field, ma.fields.List)}
     return {name: form.getall(name) if name in lists else form.getall(name)[-1] for name in form}
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED_QUERIES)
 def _loaded(schema: ma.Schema, query: tuple[tuple[str, str], ...]) -> dict[str, Any]:
     return cast("dict[str, Any]", schema.load(dict(query)))
 
 
 def _load(schema: ma.Schema, location: str, value: dict[str, Any]) -> dict[str, Any]:
-    """The values of a part of the request; those of a query are kept, because who polls a list sends the same again."""
+    """Return the values of a part of the request; cache those of a query, because clients poll lists."""
     if location == "querystring":
         return dict(_loaded(schema, tuple(value.items())))
     return cast("dict[str, Any]", schema.load(value))
@@ -155,9 +155,9 @@ async def parse_request(request: web.Request, schemas: Mapping[str, ma.Schema]) 
     """Load the parts of the request that ``schemas`` describe into `PATH`, `QUERY`, `HEADERS`, `BODY` and `FORM`.
 
     Raises:
-        InvalidRequest: Values are missing or not valid; there is an entry for each.
-        BadRequest: The body cannot be read.
-        RequestTimeout: It takes too long to arrive.
+        InvalidRequest: Values are missing or not valid; it contains an entry for each.
+        BadRequest: The body is not readable.
+        RequestTimeout: The body was not received in time.
     """
     problems: list[dict[str, object]] = []
     received = {location: await SOURCES[location][2](request) for location in SOURCES if location in schemas}

@@ -1,4 +1,4 @@
-"""JSON answers: compact, UTF-8, timestamps as the wire has them."""
+"""JSON responses: compact, UTF-8, with the timestamps of the wire."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
@@ -12,7 +12,7 @@ CONTENT_TYPE = "application/json"
 
 
 def timestamp(moment: datetime) -> str:
-    """The moment as naive UTC in ISO 8601, six digits of fraction or none when it is zero.
+    """Return the moment as naive UTC in ISO 8601, with six digits of fraction unless it is zero.
 
     >>> timestamp(datetime(2026, 1, 2, 3, 4, 5, 60, tzinfo=UTC))
     '2026-01-02T03:04:05.000060'
@@ -21,23 +21,23 @@ def timestamp(moment: datetime) -> str:
 
 
 def json_response(data: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An answer with ``data`` as its JSON body.
+    """Return a response with ``data`` as its JSON body.
 
     Raises:
-        TypeError: ``data`` holds something that JSON has no form for.
+        TypeError: ``data`` contains a value that is not JSON serializable.
     """
     return web.Response(body=_encoded(data), status=status, headers=headers, content_type=CONTENT_TYPE)
 
 
 async def stream_json(request: web.Request, batches: AsyncGenerator[Sequence[object], None]) -> web.StreamResponse:
-    """Answer one JSON array with the items of all ``batches``, each of which is sent before the next is asked for.
+    """Send one JSON array with the items of all ``batches``, each before the next is requested.
 
-    What the first batch raises can still be answered as an error. When a later one fails, the connection is closed
-    before the end of the array, so that no client takes it for whole.
+    An exception of the first batch can still become an error response. When a later one fails, the connection is closed
+    before the end of the array. No client then accepts the array as complete.
 
     Raises:
-        TypeError: A batch holds something that JSON has no form for.
-        Exception: Whatever ``batches`` raise.
+        TypeError: A batch contains a value that is not JSON serializable.
+        Exception: The ``batches`` raise it.
     """
     async with aclosing(batches), aclosing(_array(batches)) as parts:
         part: bytes | None = await anext(parts)
@@ -46,7 +46,7 @@ async def stream_json(request: web.Request, batches: AsyncGenerator[Sequence[obj
         while part is not None:
             try:
                 await response.write(part)
-            except ConnectionError:  # nobody is there to read on
+            except ConnectionError:  # the client disconnected
                 break
             try:
                 part = await anext(parts, None)
@@ -58,13 +58,13 @@ async def stream_json(request: web.Request, batches: AsyncGenerator[Sequence[obj
 
 
 async def _array(batches: AsyncIterable[Sequence[object]]) -> AsyncGenerator[bytes, None]:
-    """The JSON array of the items, in parts."""
+    """Yield the JSON array of the items, in parts."""
     before = b"["
     async for batch in batches:
         if not batch:
             continue
         part = before + _encoded(batch)[1:-1]
-        del batch  # a client may take its time to read
+        del batch  # free memory: a client may read slowly
         yield part
         before = b","
     yield b"]" if before == b"," else b"[]"
@@ -74,7 +74,7 @@ def _encoded(data: object) -> bytes:
     try:
         return orjson.dumps(data, option=orjson.OPT_PASSTHROUGH_DATETIME, default=_default)
     except TypeError:
-        # An error may tell a client what it sent: integers beyond 64 bits, or text that UTF-8 has no form for.
+        # An error can quote values of a client: integers beyond 64 bits, or text with lone surrogates.
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_default)
         return text.encode(errors="replace")
 
@@ -82,4 +82,4 @@ def _encoded(data: object) -> bytes:
 def _default(value: object) -> str:
     if isinstance(value, datetime):
         return timestamp(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")

@@ -14,7 +14,7 @@ from jobbergate_server.errors import NotFound, PreconditionFailed, Serialization
 from jobbergate_server.events import Origin
 from jobbergate_server.http.blocking import watched
 from jobbergate_server.http.conditional import entity_tag, is_conditional, revalidated, unmet
-from jobbergate_server.http.idempotency import CLAIM, KEY, answer_once
+from jobbergate_server.http.idempotency import CLAIM, IDEMPOTENCY_KEY, answer_once
 from jobbergate_server.http.logs import ID
 from jobbergate_server.http.requests import PATH, parse_request
 from jobbergate_server.http.responses import json_response
@@ -62,7 +62,7 @@ class _Endpoint:
             return await watched(self._handle(request), self._report_blocking)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        if self._takes_keys and KEY in request.headers:
+        if self._takes_keys and IDEMPOTENCY_KEY in request.headers:
             return await answer_once(request, self._answer)
         return await self._answer(request)
 

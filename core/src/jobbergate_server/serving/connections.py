@@ -8,7 +8,7 @@ import structlog
 from aiohttp import web
 
 from jobbergate_server.http.errors import error_response
-from jobbergate_server.http.response_headers import FIXED
+from jobbergate_server.http.response_headers import FIXED_HEADERS
 
 LINGERING_TIME = 5.0
 """Seconds of reading after an early response, so that a client that still sends receives it (RFC 9112, 9.6)."""
@@ -40,7 +40,7 @@ class Connection(web.RequestHandler):
         if status != web.HTTPBadRequest.status_code:
             return super().handle_error(request, status, exc, message)
         log.info("malformed request", reason=type(exc).__name__)
-        response = error_response(status, UNREADABLE, FIXED)
+        response = error_response(status, UNREADABLE, FIXED_HEADERS)
         response.force_close()
         return response
 

@@ -1,4 +1,4 @@
-"""The licences are served, on SQLite and on PostgreSQL."""
+"""The routes of licences, on SQLite and on PostgreSQL."""
 
 from jobbergate_devkit.testing import MakeApp, conformance
 

@@ -1,4 +1,4 @@
-"""Licences that the site holds."""
+"""Licences of the installation."""
 
 from aiohttp import web
 from aiohttp_apispec import docs, json_schema, response_schema
@@ -12,7 +12,7 @@ EDIT = Permission("jobbergate:licences:edit", "Add licences.")
 
 
 class Licence(Model):
-    """The seats that the site has of a feature."""
+    """The seats of a licensed feature."""
 
     id = columns.IntField(primary_key=True)
     feature = columns.CharField(64, unique=True)
@@ -25,7 +25,7 @@ class Licence(Model):
 
 
 class LicenceSchema(Schema):
-    """The fields of requests and responses."""
+    """The request and response body of a licence."""
 
     id = fields.Integer(dump_only=True)
     feature = fields.Text(required=True, max_length=64)
@@ -45,7 +45,7 @@ async def add_licence(request: web.Request) -> Licence:
 
 @hookimpl
 def register_models() -> Models:
-    """Return the table `licences`."""
+    """Return the model of the table `licences`."""
     return Models("acme_licences", migrations="acme_licences.migrations")
 
 
@@ -57,7 +57,7 @@ def register_permissions() -> list[Permission]:
 
 @hookimpl
 def register_routes() -> list[Route]:
-    """Return the routes to list and to add licences."""
+    """Return the routes that list and add licences."""
     return [
         Route("GET", "", list_licences, permission=VIEW),
         Route("POST", "", add_licence, permission=EDIT, status=201, inserts=True),
