@@ -29,10 +29,11 @@ bench: $(INSTALLED)-bench ## Measure the speed of the server beside its peers (n
 drills: $(INSTALLED)-drills ## Cause failures and check how the server behaves
 	$(BIN)/python -m drills $(ARGS)
 
-lint: $(INSTALLED)-lint ## Check style, format, types and dependencies
+lint: $(INSTALLED)-lint ## Check style, format, spelling, types and dependencies
 	$(BIN)/uv lock --check --quiet
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell
 	$(BIN)/mypy $(CODE)
 	@for folder in core devkit plugins/*; do (cd $$folder && $(CURDIR)/$(BIN)/deptry src) || exit 1; done
 	$(SHIPPED) --no-emit-workspace --no-hashes --no-annotate --no-header --output-file $(VENV)/requirements.txt

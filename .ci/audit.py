@@ -1,7 +1,7 @@
-"""Look for known vulnerabilities in a file of requirements: `python .ci/audit.py requirements.txt`.
+"""A check of a requirements file for known vulnerabilities: `python .ci/audit.py requirements.txt`.
 
-pip-audit asks PyPI, or the service that its own environment variables name. Where that does not answer, or is a mirror
-that knows of none, one line says so, and the exit status is 0: who has no way there can still check everything else.
+pip-audit queries PyPI, or the service in its own environment variables. If the service does not respond, or is a mirror
+without vulnerability data, the script prints one line and exits with status 0. The remaining checks then run offline.
 """
 
 import json
@@ -14,19 +14,19 @@ from typing import Any
 import click
 
 PATIENCE = 10
-"""Seconds for the first answer; pip-audit itself takes one to start."""
+"""Seconds for the first response, including a second for the start of pip-audit."""
 TIME = 120
-"""Seconds for all answers."""
+"""Seconds for all responses."""
 OPTIONS = ("--no-deps", "--disable-pip", "--format=json", "--progress-spinner=off", "--timeout=5")
 
 
 def main(requirements: Path) -> int:
-    """The exit status, after lines that say what was found."""
+    """Print the vulnerabilities, and return the exit status."""
     names = requirements.read_text().splitlines()
-    # One question tells whether it is worth while to ask for the others.
+    # One request shows whether the service responds at all.
     packages = audited(names[:1], PATIENCE) and audited(names, TIME)
     if not packages:
-        click.echo("The dependencies are not audited: the vulnerability service of pip-audit does not answer.")
+        click.echo("The dependencies are not audited: the vulnerability service of pip-audit does not respond.")
         return 0
     found = [line for package in packages for line in problems(package)]
     click.echo("\n".join(found) or f"None of the {len(packages)} dependencies has a known vulnerability.")
@@ -34,7 +34,7 @@ def main(requirements: Path) -> int:
 
 
 def audited(names: list[str], patience: float) -> list[dict[str, Any]]:
-    """What pip-audit tells of the requirements; nothing when it learns nothing of them within ``patience`` seconds."""
+    """Return pip-audit's report, or an empty list without vulnerability data within ``patience`` seconds."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "requirements.txt")
         file.write_text("\n".join(names))
@@ -48,7 +48,7 @@ def audited(names: list[str], patience: float) -> list[dict[str, Any]]:
 
 
 def problems(package: dict[str, Any]) -> list[str]:
-    """A line for each reason not to ship the package."""
+    """Return a line for each reason not to ship the package."""
     if "skip_reason" in package:
         return [f"{package['name']}: {package['skip_reason']}"]
     return [

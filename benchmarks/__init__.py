@@ -1,1 +1,1 @@
-"""How fast this server is beside others that do the same work: run by `make bench`."""
+"""Benchmarks of this server and its peers, run by `make bench`."""

@@ -1,4 +1,4 @@
-"""The command: measure, print, judge, and write the page."""
+"""The command: it measures, prints the figures and verdicts, and writes the page."""
 
 import argparse
 import asyncio
@@ -27,7 +27,7 @@ from benchmarks.servers import COMMAND, ROOT, Place
 
 START = "start"
 SMALLEST = 10_000
-"""With fewer rows there are not enough for every scenario."""
+"""The number of rows that every scenario needs."""
 PERMISSIONS = [
     "jobbergate:job-scripts:view",
     "jobbergate:job-scripts:edit",
@@ -47,7 +47,7 @@ class Options(argparse.Namespace):
 
 
 def main() -> int:
-    """Measure what the options say; 1 when a bar is missed."""
+    """Measure the scenarios of the options. Return 1 if a bar is missed."""
     options = parse(sys.argv[1:])
     if load.find_wrk() is None:
         sys.stdout.write("skipped: wrk is not installed\n")
@@ -69,21 +69,21 @@ def main() -> int:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """The options, with all rows and scenarios where none are told."""
+    """Parse the options, which default to all rows and scenarios."""
     names = [START, *(it.name for it in scenarios(SMALLEST))]
-    parser = argparse.ArgumentParser(prog="make bench", description="Measure this server beside others.")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each server is measured (5)")
-    parser.add_argument("--seconds", type=int, default=2, help="how long a round takes at least (2)")
+    parser = argparse.ArgumentParser(prog="make bench", description="Measure this server and its peers.")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds in which each server is measured (5)")
+    parser.add_argument("--seconds", type=int, default=2, help="seconds of a round, at least (2)")
     parser.add_argument(
         "--rows", type=_numbers, default=[SMALLEST, 1_000_000], help="sizes of the databases (10000,1000000)"
     )
-    parser.add_argument("--only", type=lambda text: text.split(","), default=names, help=f"some of {','.join(names)}")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=names, help=f"of {','.join(names)}")
     parser.add_argument("--write", type=Path, help="the page of the documentation to write")
     options = parser.parse_args(arguments, Options())
     if unknown := set(options.only) - set(names):
-        parser.error(f"--only: there is no {', '.join(sorted(unknown))}")
+        parser.error(f"--only: no such scenario: {', '.join(sorted(unknown))}")
     if options.rows[0] < SMALLEST:
-        parser.error(f"--rows: {SMALLEST} is the least")
+        parser.error(f"--rows: must be at least {SMALLEST}")
     return options
 
 
@@ -93,7 +93,7 @@ def _numbers(text: str) -> list[int]:
 
 @contextmanager
 def prepared(options: Options, *, sqlite: bool) -> Iterator[tuple[Run, Machine]]:
-    """A run whose databases are filled."""
+    """Fill the databases, and yield the run. Drop the databases at the end."""
     with tempfile.TemporaryDirectory(prefix="jobbergate-bench-") as name, cluster() as postgres:
         folder = Path(name)
         with provider(folder / "issuer") as provided:
@@ -122,7 +122,7 @@ def prepared(options: Options, *, sqlite: bool) -> Iterator[tuple[Run, Machine]]
 
 
 def fill(place: Place, postgres: Cluster, *, sqlite: bool) -> None:
-    """Make and fill the databases, and SQLite's where they are asked for."""
+    """Create and fill the databases, including those of SQLite if ``sqlite`` is set."""
     stored = data.store(place.files)
     for rows, url in place.postgresql.items():
         sys.stderr.write(f"filling {rows:,} rows\n")
@@ -135,7 +135,7 @@ def fill(place: Place, postgres: Cluster, *, sqlite: bool) -> None:
 
 
 async def postgresql_version(url: str) -> str:
-    """The version of PostgreSQL, without what the packager adds to it."""
+    """Return the version of PostgreSQL, without the suffix of the packager."""
     connection = await asyncpg.connect(url)
     try:
         version: str = await connection.fetchval("SHOW server_version")

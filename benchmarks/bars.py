@@ -1,4 +1,4 @@
-"""The bars: how fast this server has to be, and whether it is."""
+"""The bars: the required speed of this server, and the verdicts."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -10,11 +10,11 @@ from benchmarks.scenarios import EXACT, OURS, TWO_WORKERS
 TIMES = "x"
 NOTHING = "-"
 GROWTH = {"list": 2.0, "own": 2.0, "rare": 2.0, "common": 10.0, "deep": 10.0, "pending": 1.2, "get": 1.2}
-"""By scenario, how many times as long the usual answer may take on the largest database as on the smallest."""
+"""The allowed ratio of p50 on the largest database to p50 on the smallest, by scenario."""
 
 
 class Bar(NamedTuple):
-    """Something that is promised: a figure, and the bound that it must keep to."""
+    """A promise: a figure and its bound."""
 
     promise: str
     figure: Callable[[], float]
@@ -24,7 +24,7 @@ class Bar(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of a promise; ``kept`` is None where it was not measured."""
+    """The verdict on a promise. ``kept`` is None if it was not measured."""
 
     promise: str
     figure: str
@@ -40,34 +40,34 @@ class Verdict(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The figures of a run by what they are about; a KeyError says that one was not measured."""
+    """The figures of a run. Each method raises KeyError if its figure was not measured."""
 
     results: Results
     small: int
     large: int
 
     def of(self, scenario: str, contender: str = OURS) -> Figures:
-        """Those on the small database."""
+        """Return the figures on the small database."""
         return self.results.figures[Key(scenario, contender, self.small)]
 
     def rates(self, scenario: str, contender: str, other: str) -> float:
-        """The requests a second of the contender, as a multiple of the other's."""
+        """Return the ratio of the contender's requests per second to those of ``other``."""
         return self.of(scenario, contender).rate / self.of(scenario, other).rate
 
     def growth(self, scenario: str) -> float:
-        """The usual time on the large database, as a multiple of that on the small one."""
+        """Return the ratio of p50 on the large database to p50 on the small one."""
         if self.small == self.large:
             raise KeyError(self.large)
         return self.results.figures[Key(scenario, OURS, self.large)].p50 / self.of(scenario).p50
 
     def start(self) -> float:
-        """The seconds until this server is ready."""
+        """Return the seconds until this server is ready."""
         if self.results.start is None:
             raise KeyError("start")
         return self.results.start.seconds
 
     def memory(self) -> float:
-        """The MiB of the largest process of this server in any scenario."""
+        """Return the MiB of the largest process of this server in any scenario."""
         held = [it.memory for key, it in self.results.figures.items() if key.contender.startswith(OURS)]
         if not held:
             raise KeyError("memory")
@@ -75,36 +75,40 @@ class Measured(NamedTuple):
 
 
 def judge(results: Results, rows: Sequence[int]) -> list[Verdict]:
-    """Hold the results against all bars."""
+    """Compare the results with all bars."""
     measured = Measured(results, min(rows), max(rows))
-    return [_verdict(bar) for bar in (*_beside_peers(measured), *_growths(measured), *_by_itself(measured))]
+    return [_verdict(bar) for bar in (*_beside_peers(measured), *_growths(measured), *_absolute(measured))]
 
 
 def _beside_peers(measured: Measured) -> Iterator[Bar]:
     rates = partial(partial, measured.rates)
-    yield Bar("`list`, exact total: rate beside `limit`", rates("list", EXACT, "limit"), 0.85, TIMES, at_least=True)
-    yield Bar("`list`, exact total: rate beside `fastapi`", rates("list", EXACT, "fastapi"), 3.5, TIMES, at_least=True)
     yield Bar(
-        "`list`, exact total: p99 beside `limit`",
+        "`list`, exact total: rate relative to `limit`", rates("list", EXACT, "limit"), 0.85, TIMES, at_least=True
+    )
+    yield Bar(
+        "`list`, exact total: rate relative to `fastapi`", rates("list", EXACT, "fastapi"), 3.5, TIMES, at_least=True
+    )
+    yield Bar(
+        "`list`, exact total: p99 relative to `limit`",
         lambda: measured.of("list", EXACT).p99 / measured.of("list", "limit").p99,
         1.0,
         TIMES,
     )
-    yield Bar("`list`: rate beside `limit`", rates("list", OURS, "limit"), 1.5, TIMES, at_least=True)
-    yield Bar("`add`: rate beside `insert`", rates("add", OURS, "insert"), 0.6, TIMES, at_least=True)
+    yield Bar("`list`: rate relative to `limit`", rates("list", OURS, "limit"), 1.5, TIMES, at_least=True)
+    yield Bar("`add`: rate relative to `insert`", rates("add", OURS, "insert"), 0.6, TIMES, at_least=True)
 
 
 def _growths(measured: Measured) -> Iterator[Bar]:
     for scenario, times in GROWTH.items():
-        promise = f"`{scenario}`: p50 on the largest database beside the smallest"
+        promise = f"`{scenario}`: p50 on the largest database relative to the smallest"
         yield Bar(promise, partial(measured.growth, scenario), times, TIMES)
 
 
-def _by_itself(measured: Measured) -> Iterator[Bar]:
+def _absolute(measured: Measured) -> Iterator[Bar]:
     gain = partial(measured.rates, "workers", OURS + TWO_WORKERS, OURS)
-    yield Bar("`workers`: rate of two beside one", gain, 1.1, TIMES, at_least=True)
+    yield Bar("`workers`: rate of two relative to one", gain, 1.1, TIMES, at_least=True)
     yield Bar("`render`: rate", lambda: measured.of("render").rate, 150, "a second", at_least=True)
-    yield Bar("`render`: slowest answer", lambda: measured.of("render").slowest, 100, "ms")
+    yield Bar("`render`: slowest response", lambda: measured.of("render").slowest, 100, "ms")
     yield Bar("`pending`: p50", lambda: measured.of("pending").p50, 250, "ms")
     yield Bar("Start until ready", measured.start, 1.5, "s")
     yield Bar("Memory of this server's largest process under load", measured.memory, 110, "MiB")

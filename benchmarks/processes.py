@@ -1,4 +1,4 @@
-"""Servers as processes: how they are started and stopped, and what they use of CPU and memory."""
+"""Servers as processes: start and stop, CPU time and memory."""
 
 import os
 import signal
@@ -12,10 +12,11 @@ from urllib.request import ProxyHandler, Request, build_opener
 from jobbergate_server.settings_sources import PREFIX
 
 PATIENCE = 60
-"""Seconds after which a server that does not answer has failed."""
+"""Seconds within which a server must respond."""
 POLL = 0.005
+"""Seconds between two requests for readiness."""
 PRINTED = 2000
-"""Characters of what a server has printed that an error quotes."""
+"""Characters of a server's output that an error quotes."""
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 MIB = 2**20
@@ -24,11 +25,11 @@ _open = build_opener(ProxyHandler({})).open
 
 
 class ServerError(Exception):
-    """A server does not start, or answers with an error."""
+    """A server that does not start, or returns an error."""
 
 
 class Server:
-    """A running server, in a process group of its own."""
+    """A running server, in its own process group."""
 
     def __init__(self, url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.url = url
@@ -37,22 +38,22 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Its first process."""
+        """The id of its first process."""
         return self._process.pid
 
     def cpu(self) -> float:
-        """Seconds of CPU that all of its processes have used until now."""
+        """Return the seconds of CPU that all its processes have used."""
         return cpu_seconds(self.pid)
 
     def memory(self) -> float:
-        """MiB that the largest of its processes holds."""
+        """Return the MiB of its largest process."""
         return max(_resident(pid) for pid in tree(self.pid)) * PAGE / MIB
 
     def ask(self, path: str, token: str | None = None, *, method: str = "GET", body: str | None = None) -> bytes:
-        """The body of its answer, which must be a good one.
+        """Send a request, and return the body of the 2xx response.
 
         Raises:
-            ServerError: It does not answer, or refuses.
+            ServerError: The server does not respond, or returns an error.
         """
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if token is not None:
@@ -60,16 +61,16 @@ class Server:
         data = body.encode() if body is not None else None
         request = Request(self.url + path, data, headers, method=method)  # noqa: S310 - a server of this run
         try:
-            with _open(request, timeout=PATIENCE) as answer:
-                return bytes(answer.read())
+            with _open(request, timeout=PATIENCE) as response:
+                return bytes(response.read())
         except OSError as error:
             raise ServerError(f"{path}: {error}\n{self._printed()}") from None
 
     def wait_for(self, path: str, *, pause: float = POLL) -> None:
-        """Wait until it gives a good answer at ``path``, for which it is asked every ``pause`` seconds.
+        """Request ``path`` every ``pause`` seconds until the response is 2xx.
 
         Raises:
-            ServerError: It ends, or never does.
+            ServerError: The server ends, or does not respond in time.
         """
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -81,22 +82,22 @@ class Server:
             time.sleep(pause)
 
     def kill(self) -> None:
-        """End its first process as `kill -9` does."""
+        """Kill its first process (SIGKILL)."""
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> int:
-        """Ask it to end as `kill` does; its exit status.
+        """Terminate it (SIGTERM), and return its exit status.
 
         Raises:
-            TimeoutExpired: It goes on.
+            TimeoutExpired: The server does not end in time.
         """
         self._process.terminate()
         return self._process.wait(PATIENCE)
 
     @property
     def is_running(self) -> bool:
-        """Whether its first process is there."""
+        """Whether its first process is running."""
         return self._process.poll() is None
 
     def _printed(self) -> str:
@@ -105,7 +106,7 @@ class Server:
 
 @contextmanager
 def running(command: list[str], url: str, log: Path, environment: Mapping[str, str]) -> Iterator[Server]:
-    """The server that ``command`` starts and that is to serve at ``url``; what it prints is added to ``log``."""
+    """Run a server with ``command``, which serves at ``url``. Append its output to ``log``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     with log.open("ab") as stream:
         process = subprocess.Popen(  # noqa: S603 - a server of this run
@@ -119,7 +120,7 @@ def running(command: list[str], url: str, log: Path, environment: Mapping[str, s
     try:
         yield Server(url, process, log)
     finally:
-        process.send_signal(signal.SIGINT)  # which no server takes time for, as one does for who shares out requests
+        process.send_signal(signal.SIGINT)  # the server skips its drain time, which SIGTERM would start
         try:
             process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -128,12 +129,12 @@ def running(command: list[str], url: str, log: Path, environment: Mapping[str, s
 
 
 def tree(pid: int) -> list[int]:
-    """The process and all that come from it, as far as they live."""
+    """Return the running process and its running descendants."""
     return [pid, *(found for child in children(pid) for found in tree(child))]
 
 
 def children(pid: int) -> list[int]:
-    """The processes that the process has started, as far as they live."""
+    """Return the running child processes."""
     found: list[int] = []
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
@@ -142,12 +143,12 @@ def children(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Seconds of CPU that the process, all that come from it, and those of them that have ended have used."""
+    """Return the seconds of CPU of the process and its descendants, including those that have ended."""
     return sum(_ticks(each) for each in tree(pid)) / TICKS
 
 
 def _ticks(pid: int) -> int:
-    """The CPU time of the process and of its children that have ended: fields 14 to 17 of proc(5)."""
+    """Return the ticks of CPU of the process and its ended children: fields 14 to 17 of proc(5)."""
     with suppress(OSError):
         return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
     return 0

@@ -1,4 +1,4 @@
-"""The OpenID Connect provider of a run: discovery and keys over HTTP, tokens from its key."""
+"""The OpenID Connect provider of a run: discovery and keys over HTTP, and tokens from its key."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ KEYS = "/keys"
 
 
 class Provider:
-    """An issuer whose key can be replaced; ``fetches`` says how often its keys were fetched."""
+    """An issuer with a replaceable key. ``fetches`` counts the requests for its keys."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
@@ -24,11 +24,11 @@ class Provider:
         self.issuer = self._next(url)
 
     def rotate(self) -> None:
-        """Sign with a new key from now on, and publish no other."""
+        """Replace the key. Sign with the new key, and publish only that."""
         self.issuer = self._next(self.issuer.url)
 
     def document(self, path: str) -> bytes:
-        """What it answers at ``path``; nothing where it has nothing."""
+        """Return the document at ``path``; empty if it does not exist."""
         if path == DISCOVERY:
             return orjson.dumps({"issuer": self.issuer.url, "jwks_uri": self.issuer.url + KEYS})
         if path == KEYS:
@@ -43,7 +43,7 @@ class Provider:
 
 @contextmanager
 def provider(folder: Path) -> Iterator[Provider]:
-    """A provider that keeps its keys in ``folder``, and whose discovery and keys are served on loopback."""
+    """Serve a provider on loopback, with its keys in ``folder``."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -55,7 +55,7 @@ def provider(folder: Path) -> Iterator[Provider]:
             self.wfile.write(document)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the interface
-            """Say nothing: the output is the table."""
+            """Log nothing, because the output is the table."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         it = Provider(folder, f"http://127.0.0.1:{server.server_port}")

@@ -1,4 +1,4 @@
-"""What a run says: the table of figures, the bars, and the page of the documentation that has both."""
+"""The report of a run: the figures, the bars, and the page of the documentation with both."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ HEAD = (
     "Rows",
     "Server",
     "Requests/s",
-    "Beside the first",
+    "Relative to the first",
     "p50 ms",
     "p99 ms",
     "Slowest ms",
@@ -65,8 +65,8 @@ The tables of job scripts and job submissions have {rows} rows.
 
 {bars}
 
-The bars beside a peer apply to the smallest number of rows. A bar without a measurement belongs to a skipped scenario
-or number of rows.
+The bars relative to a peer apply to the smallest number of rows. A bar without a measurement belongs to a skipped
+scenario or number of rows.
 
 ## Figures
 
@@ -79,7 +79,7 @@ or number of rows.
 
 
 class Machine(NamedTuple):
-    """Where it was measured."""
+    """The machine of a run."""
 
     processors: int
     python: str
@@ -87,12 +87,12 @@ class Machine(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """A sentence of it."""
+        """A sentence about the machine."""
         return f"Measured on {self.processors} processors, with Python {self.python} and PostgreSQL {self.postgresql}."
 
 
 class Report(NamedTuple):
-    """A run and how it was made."""
+    """A run: its results and its options."""
 
     results: Results
     verdicts: Sequence[Verdict]
@@ -103,11 +103,11 @@ class Report(NamedTuple):
     machine: Machine
 
     def text(self) -> str:
-        """The report for a terminal."""
+        """Return the report for a terminal."""
         return f"{self.machine.sentence}\n\n{self._start()}\n\n{self._figures()}\n\n{self._bars()}\n"
 
     def page(self, command: str) -> str:
-        """The page of the documentation, which says that ``command`` has written it."""
+        """Return the page of the documentation. It names ``command`` as its source."""
         return PAGE.format(
             command=command,
             rounds=self.rounds,
@@ -124,9 +124,7 @@ class Report(NamedTuple):
         start = self.results.start
         if start is None:
             return "The start was not measured."
-        return (
-            f"From its start until it is ready it takes {start.seconds:.2f} s, and then holds {start.memory:.0f} MiB."
-        )
+        return f"The server is ready {start.seconds:.2f} s after its start, and then uses {start.memory:.0f} MiB."
 
     def _figures(self) -> str:
         return table(HEAD, self._rows())
@@ -161,7 +159,7 @@ class Report(NamedTuple):
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown whose columns are aligned, so that it can be read as it is."""
+    """Return a table in Markdown with aligned columns, which is readable as text."""
     body = [list(row) for row in rows]
     widths = [max(len(row[place]) for row in [list(head), *body]) for place in range(len(head))]
     left = [name in LEFT for name in head]

@@ -1,4 +1,4 @@
-"""Measuring: rounds in which every contender has its turn, and the medians of them."""
+"""The measurement: rounds with every contender, and the medians of the rounds."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ WARM_UP = 1
 
 
 class Key(NamedTuple):
-    """Whose figures they are."""
+    """The scenario, contender and number of rows of some figures."""
 
     scenario: str
     contender: str
@@ -29,7 +29,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured, as medians of the rounds: milliseconds, but requests a second, and memory in MiB."""
+    """Figures of a scenario: times in milliseconds, the rate in requests per second, memory in MiB."""
 
     rate: float
     p50: float
@@ -42,7 +42,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The start of this server: seconds until it is ready, and its memory in MiB then."""
+    """The start of this server: seconds until it is ready, and its memory in MiB at that time."""
 
     seconds: float
     memory: float
@@ -50,28 +50,28 @@ class Start:
 
 @dataclass(slots=True)
 class Results:
-    """All that was measured in a run."""
+    """All results of a run."""
 
     figures: dict[Key, Figures] = field(default_factory=dict)
     start: Start | None = None
 
 
 class Run(NamedTuple):
-    """How everything is measured."""
+    """The resources and options of a run."""
 
     place: Place
     cluster: Cluster
     rows: Sequence[int]
     tokens: Mapping[bool, str]
-    """The owner's, and under True that of the agent."""
+    """The token of the owner under False, and of the agent under True."""
     rounds: int
     seconds: int
 
     def measure(self, scenario: Scenario) -> dict[Key, Figures]:
-        """Let all contenders answer, on databases of all sizes, one after the other in every round.
+        """Measure all contenders on databases of all sizes, in turn in every round.
 
         Raises:
-            LoadError: An answer is an error, or differs from that of the first contender.
+            LoadError: A response is an error, or differs from that of the first contender.
         """
         token = self.tokens[scenario.agent]
         with ExitStack() as stack:
@@ -93,7 +93,7 @@ class Run(NamedTuple):
         return {key: medians(figures) for key, figures in measured.items()}
 
     def start(self) -> Start:
-        """Start this server again and again."""
+        """Start this server once per round, and return the medians."""
         starts = []
         for _ in range(self.rounds):
             began = time.monotonic()
@@ -103,7 +103,7 @@ class Run(NamedTuple):
         return Start(median(it.seconds for it in starts), median(it.memory for it in starts))
 
     def _warmed(self, server: Server, scenario: Scenario, token: str) -> int:
-        """Warm the server up; the seconds that its rounds take, which depend on how fast it answers then."""
+        """Warm up the server, and return the seconds of its rounds, which depend on its speed."""
         call, connections = scenario.call, scenario.connections
         server.ask(call.first_path, token, method=call.method, body=call.body)
         began = time.monotonic()
@@ -114,13 +114,13 @@ class Run(NamedTuple):
         return load.duration(self.seconds, connections, answer)
 
     def _compared(self, server: Server, scenario: Scenario, contender: Contender, first: bytes) -> bytes:
-        """The answer of the first contender, which those that say so must equal."""
+        """Compare the response with that of the first contender where required, and return the latter."""
         if first and not contender.equal:
             return first
         call = scenario.call
         answer = server.ask(call.first_path, self.tokens[scenario.agent], method=call.method, body=call.body)
         if first and json.loads(answer) != json.loads(first):
-            raise load.LoadError(f"{scenario.name}: {contender.name} answers something else")
+            raise load.LoadError(f"{scenario.name}: the response of {contender.name} differs from the first")
         return first or answer
 
     def _round(self, server: Server, scenario: Scenario, token: str, seconds: int) -> Figures:
@@ -136,7 +136,7 @@ class Run(NamedTuple):
 
 
 def medians(rounds: Sequence[Figures]) -> Figures:
-    """The median of each figure."""
+    """Return the median of each figure."""
     database = [it.database_cpu for it in rounds if it.database_cpu is not None]
     return Figures(
         rate=median(it.rate for it in rounds),
@@ -150,7 +150,7 @@ def medians(rounds: Sequence[Figures]) -> Figures:
 
 
 def measure_all(run: Run, scenarios: Iterable[Scenario], *, start: bool) -> Results:
-    """The figures of all scenarios, saying on standard error which one it is at."""
+    """Measure all scenarios, and print the progress on standard error."""
     results = Results()
     if start:
         sys.stderr.write("start\n")

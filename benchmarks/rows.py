@@ -1,15 +1,15 @@
-"""The rows of a run, the same in every database: who owns what, and which words are rare."""
+"""The rows of a run, the same in every database, with their owners and words."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 OWNERS = 100
 OWNER = "user042@example.com"
-"""Whose token asks: a hundredth of the job scripts is theirs."""
+"""The owner in the token: owner of a hundredth of the job scripts."""
 CLUSTER = "cluster-3"
-"""Whose agent asks: a tenth of the submissions is for it."""
+"""The client id of the agent, with a tenth of the submissions."""
 PENDING = 1000
-"""How many submissions wait for that agent; as many job scripts, from the first on, have three files."""
+"""Pending submissions of that agent. As many of the first job scripts have three files."""
 RARE, RARE_ROWS = "zeolite", 5
 COMMON, COMMON_PART = "turbine", 10
 APPLICATIONS = 20
@@ -60,12 +60,12 @@ Row = tuple[object, ...]
 
 
 def owned_ids(rows: int) -> range:
-    """The job scripts of the owner that have one file."""
+    """Return the ids of the owner's job scripts with one file."""
     return range(PENDING + 42, rows + 1, OWNERS)
 
 
 def applications() -> Iterator[Row]:
-    """The applications, of which the first has files."""
+    """Yield the applications. The first one has files."""
     for number in range(1, APPLICATIONS + 1):
         moment = _moment(number)
         name = f"Solver {number}"
@@ -73,7 +73,7 @@ def applications() -> Iterator[Row]:
 
 
 def scripts(rows: int) -> Iterator[Row]:
-    """As many job scripts."""
+    """Yield so many job scripts."""
     for number in range(1, rows + 1):
         moment = _moment(number)
         subject = SUBJECTS[number % len(SUBJECTS)]
@@ -92,7 +92,7 @@ def scripts(rows: int) -> Iterator[Row]:
 
 
 def script_files(rows: int, single: list[str], triples: list[str]) -> Iterator[Row]:
-    """The files of the job scripts: a digest of ``single`` for each, or three of ``triples`` for the first ones."""
+    """Yield the files of the job scripts: one of ``single`` for each, but three of ``triples`` for the first ones."""
     for number in range(1, rows + 1):
         if number > PENDING:
             yield number, "main.sh", True, single[number % len(single)]
@@ -102,7 +102,7 @@ def script_files(rows: int, single: list[str], triples: list[str]) -> Iterator[R
 
 
 def submissions(rows: int) -> Iterator[Row]:
-    """As many job submissions, of which the last wait for the agent."""
+    """Yield so many job submissions. The last ones are pending."""
     for number in range(1, rows + 1):
         moment = _moment(number)
         waits = number > rows - PENDING
@@ -117,13 +117,13 @@ def submissions(rows: int) -> Iterator[Row]:
 
 
 def licences(rows: int) -> Iterator[Row]:
-    """As many rows of the example plugin."""
+    """Yield so many rows of the example plugin."""
     for number in range(1, rows + 1):
         yield number, f"feature-{number}", number % 50 + 1
 
 
 def _moment(number: int) -> datetime:
-    """A time of its own, with a fraction: the later, the larger the id."""
+    """Return a unique time with a fraction, which increases with the id."""
     return BEGINNING + timedelta(seconds=20 * number, microseconds=(number * 7919) % 999_999 + 1)
 
 

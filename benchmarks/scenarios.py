@@ -1,4 +1,4 @@
-"""What is measured: the requests, who answers them, and over how many connections."""
+"""The scenarios: their requests, contenders and connections."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ TWO_WORKERS = ", two workers"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A server in a scenario: its name in the table, its kind, and whether its answer must equal the first one's."""
+    """A server in a scenario: its name in the table, and its kind. ``equal`` requires the first server's response."""
 
     name: str
     kind: str
@@ -31,7 +31,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A row of the table for each contender and number of rows."""
+    """A scenario, with a row in the table for each contender and number of rows."""
 
     name: str
     sentence: str
@@ -39,11 +39,11 @@ class Scenario:
     contenders: tuple[Contender, ...] = (Contender(OURS, "ours"),)
     connections: int = 16
     agent: bool = False
-    """Whether the token is that of a cluster's agent."""
+    """Whether the token is that of an agent."""
 
 
 def scenarios(rows: int) -> tuple[Scenario, ...]:
-    """All of them, those that write last, for databases of which the smallest has so many rows."""
+    """Return all scenarios for a smallest database of so many rows, with writing scenarios last."""
     script = "/jobbergate/job-scripts/{id}"
     owned = data.owned_ids(rows)
     return (

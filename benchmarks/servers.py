@@ -1,4 +1,4 @@
-"""The servers that are measured: this one with its settings, and its peers."""
+"""The measured servers: this server with its settings, and its peers."""
 
 import socket
 import sys
@@ -21,13 +21,13 @@ OURS: Mapping[str, Mapping[str, str]] = {
     "licences": {},
     "sqlite": {},
 }
-"""This server, with its settings besides those of the place where it runs."""
+"""The additional settings of this server, by kind."""
 PEERS = {"limit": "limit", "fastapi": "fastapi_app", "constant": "constant"}
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What all servers of a run share."""
+    """The shared resources of all servers of a run."""
 
     folder: Path
     issuer: str
@@ -35,12 +35,12 @@ class Place:
     postgresql: Mapping[int, str]
     sqlite: Mapping[int, str]
     example_path: str
-    """The `PYTHONPATH` on which the example plugin is installed."""
+    """The `PYTHONPATH` with the example plugin."""
 
     def start(self, kind: str, rows: int, *, size: int = 0) -> AbstractContextManager[Server]:
-        """The server of a kind in ``OURS`` or ``PEERS``, on the database with so many rows.
+        """Start a server of a kind in ``OURS`` or ``PEERS``, on the database with so many rows.
 
-        The constant answer has ``size`` bytes.
+        The response of ``constant`` has ``size`` bytes.
         """
         port = free_port()
         url = f"http://127.0.0.1:{port}"
@@ -61,6 +61,6 @@ class Place:
 
 
 def free_port() -> int:
-    """A port of loopback on which nobody listens."""
+    """Return a free port of loopback."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])

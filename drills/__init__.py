@@ -1,1 +1,1 @@
-"""What becomes of the server and its data when something breaks: run by `make drills`."""
+"""Drills: they cause failures, and check the server and its data (`make drills`)."""

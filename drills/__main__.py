@@ -1,4 +1,4 @@
-"""The command: break things, print what was found, and write the page."""
+"""The command: it causes failures, prints the results and writes the page."""
 
 import argparse
 import asyncio
@@ -26,7 +26,7 @@ from drills import (
     stop,
     workers,
 )
-from drills.drill import Drill, tell
+from drills.drill import Drill, print_progress
 from drills.installation import Run
 from drills.report import Result
 
@@ -55,7 +55,7 @@ class Options(argparse.Namespace):
 
 
 def main() -> int:
-    """Run the drills that the options say; 1 when a promise is not kept."""
+    """Run the drills of the options. Return 1 if a promise is not kept."""
     options = parse(sys.argv[1:])
     began = time.monotonic()
     try:
@@ -71,34 +71,34 @@ def main() -> int:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """The options, with all drills where none are told."""
+    """Parse the options, which default to all drills."""
     names = [it.name for it in DRILLS]
     parser = argparse.ArgumentParser(
-        prog="make drills", description="Break things, and see what becomes of the server."
+        prog="make drills", description="Cause failures, and check how the server behaves."
     )
-    parser.add_argument("--only", type=lambda text: text.split(","), default=names, help=f"some of {','.join(names)}")
-    parser.add_argument("--rounds", type=_positive, help="how often each drill breaks something")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=names, help=f"of {','.join(names)}")
+    parser.add_argument("--rounds", type=_positive, help="failures that each drill causes")
     parser.add_argument("--write", type=Path, help="the page of the documentation to write")
     options = parser.parse_args(arguments, Options())
     if unknown := set(options.only) - set(names):
-        parser.error(f"--only: there is no {', '.join(sorted(unknown))}")
+        parser.error(f"--only: no such drill: {', '.join(sorted(unknown))}")
     return options
 
 
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("1 is the least")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return number
 
 
 def chosen(options: Options) -> list[Drill]:
-    """The drills of the options, with their rounds."""
+    """Return the drills of the options, with their rounds."""
     return [it.repeated(options.rounds) for it in DRILLS if it.name in options.only]
 
 
 def run_all(drills: Sequence[Drill]) -> list[Result]:
-    """What the drills have found, saying on standard error which one it is at.
+    """Run the drills, print the progress on standard error, and return the results.
 
     Raises:
         ServerError: A server does not start.
@@ -112,10 +112,10 @@ def run_all(drills: Sequence[Drill]) -> list[Result]:
         run = Run(Path(name), postgres, issuer)
         for drill in drills:
             began = time.monotonic()
-            tell(drill.name)
+            print_progress(drill.name)
             figures = asyncio.run(drill.run(run, drill.rounds))
             results.append(Result(drill, [figure.verdict() for figure in figures]))
-            tell(f"  {time.monotonic() - began:.0f} s")
+            print_progress(f"  {time.monotonic() - began:.0f} s")
     return results
 
 

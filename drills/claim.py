@@ -1,4 +1,4 @@
-"""Many agents of one cluster want the same submissions: each of these is started once."""
+"""Many agents of one cluster claim the same submissions: each submission starts once."""
 
 import asyncio
 from collections import defaultdict
@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 from benchmarks.servers import TWO_WORKERS
 from drills.client import Answer, Client
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Run
 from drills.uploads import SCRIPTS, SUBMISSIONS, script_form
 
@@ -15,13 +15,13 @@ AGENTS = 20
 PENDING = 1_000
 PEOPLE = 8
 CONFLICT = 409
-TOLD = 10
+PRINTED = 10
 SLURM = 100_000
-"""Each agent counts its jobs from a multiple of it."""
+"""The distance between the job ids of two agents."""
 
 
-async def run(run: Run, rounds: int) -> list[Figure]:  # noqa: ARG001 - there is one
-    """Let all agents report every submission as theirs, in two worker processes."""
+async def run(run: Run, rounds: int) -> list[Figure]:  # noqa: ARG001 - the drill has one round
+    """Report every submission by all agents, to two worker processes."""
     async with (
         run.installation("claim", TWO_WORKERS) as installation,
         installation.serving(),
@@ -37,7 +37,7 @@ async def run(run: Run, rounds: int) -> list[Figure]:  # noqa: ARG001 - there is
 
 
 async def submit(owner: Client) -> list[int]:
-    """The ids of submissions that wait for the cluster."""
+    """Add pending submissions for the cluster, and return their ids."""
     script_id = (await owner.post(SCRIPTS, {"job_script_name": "Flow"})).json["id"]
     await owner.post(f"{SCRIPTS}/{script_id}/upload", data=script_form("flow"))
     body = {"job_submission_name": "Flow", "job_script_id": script_id, "client_id": CLUSTER}
@@ -57,16 +57,16 @@ async def claim(agent: Client, number: int, ids: list[int], answers: dict[int, d
 
 
 def figures(answers: dict[int, dict[int, Answer]], held: dict[int, int]) -> list[Figure]:
-    """Who holds what, and what the others were told."""
-    alone = sum([job for job, it in told.items() if it.is_good] == [held[one]] for one, told in answers.items())
-    wrong = [it for told in answers.values() for it in told.values() if not it.is_good and it.status != CONFLICT]
-    for answer in wrong[:TOLD]:
-        tell(f"  {answer}")
-    losers = sum(it.status == CONFLICT for told in answers.values() for it in told.values())
+    """Count the submissions with one agent, and the responses to the remaining agents."""
+    alone = sum([job for job, it in each.items() if it.is_good] == [held[one]] for one, each in answers.items())
+    wrong = [it for each in answers.values() for it in each.values() if not it.is_good and it.status != CONFLICT]
+    for answer in wrong[:PRINTED]:
+        print_progress(f"  {answer}")
+    losers = sum(it.status == CONFLICT for each in answers.values() for it in each.values())
     return [
-        Figure("submissions held by exactly one, who was told so", alone, PENDING, at_least=True),
-        Figure("answers 409 to the others", losers, PENDING * (AGENTS - 1), at_least=True),
-        Figure("answers that are neither good nor 409", len(wrong)),
+        Figure("submissions of exactly one agent, which received 2xx", alone, PENDING, at_least=True),
+        Figure("responses 409 to the remaining agents", losers, PENDING * (AGENTS - 1), at_least=True),
+        Figure("responses that are neither 2xx nor 409", len(wrong)),
     ]
 
 

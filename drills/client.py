@@ -1,4 +1,4 @@
-"""Requests to a server that may be away: an answer that does not come is an answer as well."""
+"""Requests to a server that may be unavailable: a missing response is a result, too."""
 
 import asyncio
 import time
@@ -10,19 +10,22 @@ import aiohttp
 import orjson
 
 NO_ANSWER = 0
-"""The status where none has come."""
+"""The status of a missing response."""
 PATIENCE = aiohttp.ClientTimeout(total=20)
-"""Far more than an answer may take, so that one that never comes is seen."""
+"""The timeout of a request, far above the allowed time of a response."""
 DEADLINE = 60
+"""Seconds until a repeated request must succeed."""
 PAUSE = 0.02
+"""Seconds between two requests of a repetition."""
 GOOD = range(200, 300)
 UNAVAILABLE = 503
 NOT_FOUND = 404
 PAGE = 1_000
+"""Rows of a page."""
 
 
 class Answer(NamedTuple):
-    """An answer: its status, its body, its `Retry-After`, and the seconds until all of it was there."""
+    """A response: its status, its body, its `Retry-After`, and the seconds until its end."""
 
     status: int
     body: bytes = b""
@@ -36,20 +39,20 @@ class Answer(NamedTuple):
 
     @property
     def asks_to_retry(self) -> bool:
-        """Whether the server says that it cannot at the moment, and when it is worth another try."""
+        """Whether the response is 503 with `Retry-After`."""
         return self.status == UNAVAILABLE and self.retry_after is not None
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - any JSON
-        """The body."""
+        """The parsed body."""
         return orjson.loads(self.body)
 
     def __str__(self) -> str:
-        return f"{self.status or 'no answer'} {self.body[:200].decode(errors='replace')}".rstrip()
+        return f"{self.status or 'no response'} {self.body[:200].decode(errors='replace')}".rstrip()
 
 
 class Client:
-    """Whoever holds ``token``; with ``reconnects`` each request has a connection of its own."""
+    """A client with ``token``. With ``reconnects``, each request uses a new connection."""
 
     def __init__(self, url: str, token: str, *, reconnects: bool = False) -> None:
         self.url = url
@@ -60,7 +63,7 @@ class Client:
         connector = aiohttp.TCPConnector(limit=0, force_close=self._reconnects)
         headers = {"Authorization": f"Bearer {self._token}"}
         self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=PATIENCE)
-        self._session._retry_connection = False  # noqa: SLF001 - aiohttp has no other way not to hide that an answer is lost
+        self._session._retry_connection = False  # noqa: SLF001 - aiohttp has no public way to report a lost response
         return self
 
     async def __aexit__(
@@ -77,7 +80,7 @@ class Client:
         data: object = None,
         **options: Any,  # noqa: ANN401 - aiohttp's options
     ) -> Answer:
-        """The answer to a request with a JSON body, another body, or none."""
+        """Send a request with a JSON body, another body or no body, and return the response."""
         began = time.monotonic()
         try:
             async with self._session.request(method, self.url + path, json=json, data=data, **options) as response:
@@ -88,26 +91,26 @@ class Client:
             return Answer(NO_ANSWER, seconds=time.monotonic() - began)
 
     async def get(self, path: str, **query: str | int) -> Answer:
-        """The answer to a GET."""
+        """Send a GET, and return the response."""
         return await self.ask("GET", path, params=query)
 
     async def post(self, path: str, json: object = None, data: object = None) -> Answer:
-        """The answer to a POST."""
+        """Send a POST, and return the response."""
         return await self.ask("POST", path, json=json, data=data)
 
     async def put(self, path: str, json: object) -> Answer:
-        """The answer to a PUT."""
+        """Send a PUT, and return the response."""
         return await self.ask("PUT", path, json=json)
 
     async def delete(self, path: str) -> Answer:
-        """The answer to a DELETE."""
+        """Send a DELETE, and return the response."""
         return await self.ask("DELETE", path)
 
     async def until_good(self, path: str) -> None:
-        """Repeat a GET until it has a good answer.
+        """Repeat a GET until the response is 2xx.
 
         Raises:
-            TimeoutError: It never has.
+            TimeoutError: No response is 2xx before the deadline.
         """
         async with asyncio.timeout(DEADLINE):
             while True:
@@ -117,7 +120,7 @@ class Client:
                 await asyncio.sleep(PAUSE)
 
     async def rows(self, path: str) -> list[Mapping[str, Any]]:
-        """All rows of a list, also those of others and archived ones."""
+        """Return all rows of a list, for all owners."""
         found: list[Mapping[str, Any]] = []
         while len(found) % PAGE == 0:
             answer = await self.get(path, all="true", start=len(found) // PAGE, limit=PAGE, sort_field="id")
@@ -128,7 +131,7 @@ class Client:
         return found
 
     async def get_all(self, paths: list[str], connections: int = 16) -> dict[str, Answer]:
-        """The answers to a GET of each."""
+        """Send a GET for each path, and return the responses by path."""
         places = asyncio.Semaphore(connections)
 
         async def get(path: str) -> Answer:

@@ -1,4 +1,4 @@
-"""Whatever can be made of the API document is answered as it says: the test of that, with far more requests."""
+"""Responses conform to the API document: the test of the suite, with far more requests."""
 
 import asyncio
 import os
@@ -7,18 +7,19 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Run
 
 ROOT = Path(__file__).parents[1]
 TEST = "tests/security/test_schemathesis.py"
 EXAMPLES = "JOBBERGATE_TEST_EXAMPLES"
-"""The variable that tells the test how many requests it makes up for each operation."""
+"""The variable with the number of generated requests for each operation."""
 LINES = 40
+"""Lines of output to print after a failure."""
 
 
 async def run(_: Run, rounds: int) -> list[Figure]:
-    """Run the test, which starts a server of its own."""
+    """Run the test, which starts its own server."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TEST]
     environment = {**os.environ, EXAMPLES: str(rounds)}
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=PIPE, stderr=STDOUT)
@@ -27,10 +28,10 @@ async def run(_: Run, rounds: int) -> list[Figure]:
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|error)", lines[-1])}
     wrong = counts.get("failed", 0) + counts.get("error", 0)
     if wrong:
-        tell("\n".join(lines[-LINES:]))
+        print_progress("\n".join(lines[-LINES:]))
     return [
-        Figure("operations that were tried", wrong + counts.get("passed", 0), 1, at_least=True),
-        Figure("operations that answer what the document does not say", wrong),
+        Figure("tested operations", wrong + counts.get("passed", 0), 1, at_least=True),
+        Figure("operations with an undocumented response", wrong),
     ]
 
 

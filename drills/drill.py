@@ -1,4 +1,4 @@
-"""A drill, and what it has found: figures, each with the bound that it must keep to."""
+"""A drill and its figures, each with a bound."""
 
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -9,7 +9,7 @@ from drills.installation import Run
 
 
 class Figure(NamedTuple):
-    """Something that was counted or measured, and the most that it may be, or the least."""
+    """A counted or measured value, with its upper or lower bound."""
 
     promise: str
     value: float
@@ -18,7 +18,7 @@ class Figure(NamedTuple):
     at_least: bool = False
 
     def verdict(self) -> Verdict:
-        """Whether the promise was kept; what has no unit is a count."""
+        """Compare the value with its bound. A value without unit is a count."""
         kept = self.value >= self.bound if self.at_least else self.value <= self.bound
         sign = "≥" if self.at_least else "≤"
         if self.unit:
@@ -27,7 +27,7 @@ class Figure(NamedTuple):
 
 
 class Drill(NamedTuple):
-    """A way to break something, again and again; ``sentence`` says how, and has ``{rounds}`` where it is repeated."""
+    """A repeated failure. ``sentence`` describes it, with ``{rounds}`` for the number of repetitions."""
 
     name: str
     sentence: str
@@ -35,15 +35,15 @@ class Drill(NamedTuple):
     rounds: int
 
     def repeated(self, rounds: int | None) -> "Drill":
-        """This drill with as many rounds, if it is one that has more than one."""
+        """Return this drill with so many rounds, unless it has a single round."""
         return self if rounds is None or self.rounds == 1 else self._replace(rounds=rounds)
 
     @property
-    def told(self) -> str:
-        """The sentence with its number."""
+    def description(self) -> str:
+        """The sentence with the number of rounds."""
         return self.sentence.format(rounds=f"{self.rounds:,}")
 
 
-def tell(text: str) -> None:
-    """Say what is going on to whoever waits for the table."""
+def print_progress(text: str) -> None:
+    """Print a line about the progress on standard error."""
     sys.stderr.write(f"{text}\n")

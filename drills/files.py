@@ -1,20 +1,20 @@
-"""The file store goes away and comes back: what needs no file goes on, and no row is left without its file."""
+"""An unavailable file store: requests without files succeed, and every row keeps its files."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from drills.client import NOT_FOUND, Answer, Client
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Run
 from drills.uploads import APPLICATIONS, SCRIPTS, SUBMISSIONS, application_form, script_form
 
 PEOPLE = 8
-TOLD = 10
+PRINTED = 10
 
 
 class Upload(NamedTuple):
-    """An upload that was tried: to which row, with which mark, and the answer."""
+    """An attempted upload: its row, its mark and the response."""
 
     row: str
     mark: str
@@ -22,15 +22,15 @@ class Upload(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What people were answered while the store was in one state."""
+    """The responses during one state of the store."""
 
     uploads: list[Upload]
     others: list[Answer]
-    """What needs no file."""
+    """The responses to requests that need no file."""
 
 
 async def run(run: Run, rounds: int) -> list[Figure]:
-    """Put a file in the place of the folder, and the folder back."""
+    """Replace the folder of the store by a file, and restore it."""
     there, away = Found([], []), Found([], [])
     async with run.installation("files") as installation:
         files = installation.files
@@ -43,7 +43,7 @@ async def run(run: Run, rounds: int) -> list[Figure]:
                 files.unlink()
                 aside.rename(files)
                 await work(client, f"after {number}", there)
-        # Another process has none of the files in its memory.
+        # A new process has an empty cache.
         async with installation.serving(), installation.client() as client:
             uploads = [*there.uploads, *away.uploads]
             rows = await client.get_all([it.row for it in uploads])
@@ -51,7 +51,7 @@ async def run(run: Run, rounds: int) -> list[Figure]:
 
 
 async def work(client: Client, mark: str, found: Found) -> None:
-    """Let people add rows, upload files and read lists."""
+    """Add rows, upload files and read lists, as several users."""
 
     async def one(path: str, mark: str) -> None:
         is_application = path == APPLICATIONS
@@ -68,25 +68,25 @@ async def work(client: Client, mark: str, found: Found) -> None:
 
 
 def figures(there: Found, away: Found, broken: Sequence[Upload]) -> list[Figure]:
-    """What people were answered, and the rows whose files are not what they were answered."""
+    """Count the unexpected responses, and the rows whose files contradict the response to their upload."""
     stopped = [it for it in [*there.others, *away.others] if not it.is_good]
     refused = [it.answer for it in there.uploads if not it.answer.is_good]
     taken = [it.answer for it in away.uploads if not it.answer.asks_to_retry]
-    for answer in [*stopped, *refused, *taken][:TOLD]:
-        tell(f"  {answer}")
-    for upload in broken[:TOLD]:
-        tell(f"  {upload.row} is not what was answered: {upload.answer}")
+    for answer in [*stopped, *refused, *taken][:PRINTED]:
+        print_progress(f"  {answer}")
+    for upload in broken[:PRINTED]:
+        print_progress(f"  {upload.row} contradicts the response to its upload: {upload.answer}")
     return [
-        Figure("uploads that were refused while the store was there", len(refused)),
-        Figure("uploads while it was away", len(away.uploads), PEOPLE, at_least=True),
-        Figure("those of them that were not answered 503 with Retry-After", len(taken)),
-        Figure("requests that need no file and were refused", len(stopped)),
-        Figure("rows without their files, or with files that were refused", len(broken)),
+        Figure("failed uploads while the store was available", len(refused)),
+        Figure("uploads while the store was unavailable", len(away.uploads), PEOPLE, at_least=True),
+        Figure("such uploads without a response 503 with Retry-After", len(taken)),
+        Figure("failed requests that need no file", len(stopped)),
+        Figure("rows without their files, or with rejected files", len(broken)),
     ]
 
 
 def _is_whole(upload: Upload, row: Answer) -> bool:
-    """Whether a row has the files that were acknowledged, or none."""
+    """Return whether a row has exactly the acknowledged files."""
     if upload.answer.is_good:
         return row.is_good and f"# {upload.mark}\\n".encode() in row.body
     if upload.row.startswith(SCRIPTS):

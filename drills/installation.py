@@ -1,4 +1,4 @@
-"""Where drills take place: an installation of the server, with a database and a file store of its own."""
+"""An installation of the server for a drill, with its own database and file store."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,11 +18,11 @@ RESOURCES = ("applications", "job-scripts", "job-submissions")
 PERMISSIONS = [f"jobbergate:{resource}:{what}" for resource in RESOURCES for what in ("view", "edit")]
 LOOPBACK = "127.0.0.1"
 PAUSE = 0.02
-"""Seconds between two questions whether a server is ready; more of them would slow its start down."""
+"""Seconds between two requests for readiness. A shorter pause would slow down the start."""
 
 
 class Installation:
-    """A database, a file store, and the servers that share them; ``variables`` are settings of all of them."""
+    """A database, a file store, and the servers that share them. ``variables`` are settings of all servers."""
 
     def __init__(self, folder: Path, provider: Provider, database: str, variables: Mapping[str, str]) -> None:
         folder.mkdir(exist_ok=True)
@@ -36,11 +36,11 @@ class Installation:
 
     @property
     def url(self) -> str:
-        """Where its server is."""
+        """The URL of its server."""
         return f"http://{LOOPBACK}:{self._port}"
 
     def client(self, *, client_id: str | None = None, reconnects: bool = False, url: str | None = None) -> Client:
-        """The owner of everything, or the agent of ``client_id``."""
+        """Return a client with the token of the owner, or of the agent of ``client_id``."""
         email = OWNER if client_id is None else None
         token = self.provider.issuer.token(email=email, client_id=client_id, permissions=PERMISSIONS)
         return Client(url or self.url, token, reconnects=reconnects)
@@ -48,7 +48,7 @@ class Installation:
     def start(
         self, port: int | None = None, *, host: str = LOOPBACK, prefix: Sequence[str] = (), **variables: str
     ) -> AbstractContextManager[Server]:
-        """A server that has just been started, on the port of the installation or on another one.
+        """Start a server, on the port of the installation or on another one.
 
         ``prefix`` is a command that runs the server, as `nice` does.
         """
@@ -71,7 +71,7 @@ class Installation:
     async def serving(
         self, port: int | None = None, *, host: str = LOOPBACK, prefix: Sequence[str] = (), **variables: str
     ) -> AsyncIterator[Server]:
-        """A server that is ready; it is stopped in the end."""
+        """Run a server: wait until it is ready, and stop it at the end."""
         with self.start(port, host=host, prefix=prefix, **variables) as server:
             await ready(server)
             try:
@@ -84,14 +84,14 @@ async def ready(server: Server) -> None:
     """Wait until the server is ready.
 
     Raises:
-        ServerError: It ends, or never is.
+        ServerError: The server ends, or is not ready in time.
     """
     await asyncio.to_thread(server.wait_for, READY, pause=PAUSE)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What all drills of a run share."""
+    """The shared resources of all drills of a run."""
 
     folder: Path
     postgres: Cluster
@@ -101,7 +101,7 @@ class Run:
     async def installation(
         self, name: str, variables: Mapping[str, str] = {}, *, sqlite: bool = False, is_migrated: bool = True
     ) -> AsyncIterator[Installation]:
-        """An installation of that name, with an empty database on PostgreSQL or in a file, which is removed again."""
+        """Create an installation with an empty database, on PostgreSQL or SQLite, and drop it at the end."""
         folder = self.folder / name
         if sqlite:
             folder.mkdir()

@@ -1,4 +1,4 @@
-"""`kill -9` of the server while people write and upload: what it has acknowledged is there, and whole."""
+"""`kill -9` of the server during writes and uploads: every acknowledged write persists, complete."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,28 +9,29 @@ from pathlib import Path
 from random import Random
 
 from drills.client import NO_ANSWER, NOT_FOUND, Answer, Client
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Installation, Run, ready
 from drills.uploads import APPLICATIONS, SCRIPTS, application_form, script_form
 
 WRITERS = 2
-"""For applications, and as many for job scripts."""
+"""Concurrent writers of applications, and as many of job scripts."""
 LONGEST = 0.5
-"""Seconds that they write at the most until the server is killed."""
+"""Seconds of writes until the kill, at most."""
 SEED = 6
 DIGEST_LENGTH = 64
+"""Characters."""
 
 
 @dataclass
 class Ledger:
-    """What the server has acknowledged: rows by their paths, and the marks in the files of those that have some."""
+    """The acknowledged writes: paths of rows, and the marks in their uploaded files."""
 
     rows: set[str] = field(default_factory=set)
     marks: dict[str, str] = field(default_factory=dict)
     refusals: list[Answer] = field(default_factory=list)
 
     async def write(self, client: Client, path: str, number: int) -> bool:
-        """Add a row and upload its files; False when the server does not answer."""
+        """Add a row and upload its files. Return False if the server does not respond."""
         mark = f"mark {number}"
         is_application = path == APPLICATIONS
         body = {"application_name": mark} if is_application else {"job_script_name": mark}
@@ -65,8 +66,8 @@ async def run(run: Run, rounds: int) -> list[Figure]:
 
 
 async def kill(installation: Installation, ledger: Ledger, rounds: int) -> None:
-    """Let people write, and kill the server at a moment of which nobody knows."""
-    random = Random(SEED)  # noqa: S311 - moments, not secrets
+    """Write, and kill the server at a random moment."""
+    random = Random(SEED)  # noqa: S311 - times, not secrets
     numbers = count()
 
     async def write(path: str) -> None:
@@ -85,7 +86,7 @@ async def kill(installation: Installation, ledger: Ledger, rounds: int) -> None:
 
 
 async def examine(installation: Installation, ledger: Ledger, rounds: int) -> list[Figure]:
-    """Look for everything that was acknowledged, and for every file."""
+    """Check every acknowledged write and every stored file."""
     async with installation.serving(), installation.client() as client:
         listed = {f"{path}/{row['id']}": row for path in (APPLICATIONS, SCRIPTS) for row in await client.rows(path)}
         answers = await client.get_all(list(listed))
@@ -93,18 +94,18 @@ async def examine(installation: Installation, ledger: Ledger, rounds: int) -> li
     for row, mark in ledger.marks.items():
         if row in listed and f"# {mark}\\n".encode() not in answers[row].body:
             lost.add(row)
-    # A job script whose upload was not acknowledged may have no file: that is a 404, as is documented.
+    # A job script without an acknowledged upload may lack its file. The documented response is 404.
     broken = {row for row, answer in answers.items() if not answer.is_good and not _has_none(row, answer, ledger)}
     for row in (*lost, *broken):
-        tell(f"  {row}: {answers.get(row)}")
+        print_progress(f"  {row}: {answers.get(row)}")
     for refusal in ledger.refusals:
-        tell(f"  refused: {refusal}")
+        print_progress(f"  rejected: {refusal}")
     return [
-        Figure("writes that were acknowledged", len(ledger.rows) + len(ledger.marks), rounds, at_least=True),
-        Figure("acknowledged writes that are lost", len(lost)),
+        Figure("acknowledged writes", len(ledger.rows) + len(ledger.marks), rounds, at_least=True),
+        Figure("lost acknowledged writes", len(lost)),
         Figure("rows without their files", len(broken)),
-        Figure("stored files that are not whole", sum(not it for it in _whole(installation.files))),
-        Figure("answers that are neither good nor lost", len(ledger.refusals)),
+        Figure("incomplete stored files", sum(not it for it in _whole(installation.files))),
+        Figure("responses that are neither 2xx nor lost", len(ledger.refusals)),
     ]
 
 
@@ -113,7 +114,7 @@ def _has_none(row: str, answer: Answer, ledger: Ledger) -> bool:
 
 
 def _whole(folder: Path) -> Iterator[bool]:
-    """Whether each file that is stored under a digest has it."""
+    """Yield for each stored file whether its content matches its digest."""
     for file in folder.rglob("*"):
         if file.is_file() and len(file.name) == DIGEST_LENGTH:
             yield sha256(file.read_bytes()).hexdigest() == file.name

@@ -1,28 +1,28 @@
-"""A hundred thousand requests of all kinds: the server holds no more memory at the end than half way."""
+"""A hundred thousand requests of all kinds: the memory of the server does not grow in the second half."""
 
 import asyncio
 from collections.abc import Sequence
 from statistics import median
 
 from drills.client import NOT_FOUND, Answer, Client
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Run
 from drills.uploads import SCRIPTS, script_form
 
 CLIENTS = 10
 TURNS = 10
-"""How often each client does in a round what is ten requests."""
+"""Turns of each client in a round, with ten requests each."""
 MARKS = 50
-"""How many different files are uploaded: the server remembers small files, up to a limit."""
+"""Different uploaded files. The server caches small files, up to a limit."""
 MOST = 5
-"""By how many percent memory may grow in the second half."""
+"""Percent by which memory may grow in the second half."""
 PARTS = 5
 NOT_VALID = 422
-TOLD = 10
+PRINTED = 10
 
 
 async def run(run: Run, rounds: int) -> list[Figure]:
-    """Read the memory after each round."""
+    """Measure the memory after each round."""
     held: list[float] = []
     surprises: list[Answer] = []
     async with (
@@ -33,17 +33,17 @@ async def run(run: Run, rounds: int) -> list[Figure]:
         for _ in range(rounds):
             await asyncio.gather(*(work(client, number, surprises) for number in range(CLIENTS)))
             held.append(server.memory())
-    for surprise in surprises[:TOLD]:
-        tell(f"  {surprise}")
+    for surprise in surprises[:PRINTED]:
+        print_progress(f"  {surprise}")
     return [
         Figure("requests", rounds * CLIENTS * TURNS * 10, rounds, at_least=True),
-        Figure("answers that are not as expected", len(surprises)),
-        Figure("growth of its memory in the second half", growth(held), MOST, "%"),
+        Figure("unexpected responses", len(surprises)),
+        Figure("growth of memory in the second half", growth(held), MOST, "%"),
     ]
 
 
 async def work(client: Client, number: int, surprises: list[Answer]) -> None:
-    """Add, upload, read, change and delete job scripts, and ask for what is not there or not valid."""
+    """Add, upload, read, change and delete job scripts. Send requests with responses 404 and 422."""
 
     async def expect(status: int, method: str, path: str, **options: object) -> Answer:
         answer = await client.ask(method, path, **options)
@@ -69,7 +69,7 @@ async def work(client: Client, number: int, surprises: list[Answer]) -> None:
 
 
 def growth(held: Sequence[float]) -> float:
-    """By how many percent the memory at the end is more than half way, as medians of a few rounds."""
+    """Return the growth of memory in the second half in percent, from medians of a few rounds."""
     half = held[len(held) // 2 :]
     some = max(1, len(half) // PARTS)
     return (median(half[-some:]) / median(half[:some]) - 1) * 100

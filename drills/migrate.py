@@ -1,4 +1,4 @@
-"""Several servers that migrate when they start do so at the same moment: each migration is applied once."""
+"""Several servers that migrate at their start, concurrently: each migration is applied once."""
 
 import asyncio
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ import asyncpg
 
 from benchmarks.processes import ServerError
 from benchmarks.servers import free_port
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Installation, Run, ready
 
 SERVERS = 5
@@ -16,7 +16,7 @@ APPLIED = "SELECT app || '.' || name FROM tortoise_migrations ORDER BY 1"
 
 
 async def run(run: Run, rounds: int) -> list[Figure]:
-    """Let servers start on an empty database, and compare it with one that the command `migrate` has made."""
+    """Start servers on an empty database, and compare it with the result of the command `migrate`."""
     async with run.installation("migrated") as installation:
         expected = await applied(installation)
     serving = different = 0
@@ -25,13 +25,13 @@ async def run(run: Run, rounds: int) -> list[Figure]:
             serving += await start_all(installation)
             different += await applied(installation) != expected
     return [
-        Figure("servers that serve", serving, rounds * SERVERS, at_least=True),
+        Figure("servers that became ready", serving, rounds * SERVERS, at_least=True),
         Figure("databases without every migration exactly once", different),
     ]
 
 
 async def start_all(installation: Installation) -> int:
-    """How many of the servers serve when all are started at once."""
+    """Start all servers at once, and return how many became ready."""
     with ExitStack() as stack:
         servers = [stack.enter_context(installation.start(free_port())) for _ in range(SERVERS)]
         results = await asyncio.gather(*map(ready, servers), return_exceptions=True)
@@ -40,12 +40,12 @@ async def start_all(installation: Installation) -> int:
     for error in errors:
         if not isinstance(error, ServerError):
             raise error
-        tell(f"  {error}")
+        print_progress(f"  {error}")
     return SERVERS - len(errors)
 
 
 async def applied(installation: Installation) -> list[str]:
-    """The migrations that the database says it has had."""
+    """Return the applied migrations of the database."""
     connection = await asyncpg.connect(installation.database)
     try:
         return [row[0] for row in await connection.fetch(APPLIED)]

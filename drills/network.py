@@ -1,6 +1,6 @@
-"""A network of its own for a server on this machine: one of its two links can be cut, and nobody is told.
+"""A separate network for a server on this machine. One of its two links can be cut without any notification.
 
-As a program, `python -m drills.network HOST PORT FAR_HOST FAR_PORT`, it is the relay for those inside.
+`python -m drills.network HOST PORT FAR_HOST FAR_PORT` runs the relay for the processes inside.
 """
 
 import asyncio
@@ -15,11 +15,12 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 SIZE = 2**16
+"""Bytes of one read."""
 POSTGRESQL = 5432
 ADDRESSES = 24
 LINK = 30
 NETWORK = 29
-"""The lengths of the prefixes of a run, of a link with its two ends, and of a network with its two links."""
+"""Bits of the prefixes: of a run, of a link with two ends, and of a network with two links."""
 ETHERNET = "02:00:00:00:00:01"
 """The hardware address of this machine on each link."""
 
@@ -27,43 +28,43 @@ Open = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
 
 
 class NetworkError(Exception):
-    """No network can be made here."""
+    """A failure to create a network."""
 
 
 class Network(NamedTuple):
-    """A network namespace (network_namespaces(7)), and how this machine and a server in it reach each other."""
+    """A network namespace (network_namespaces(7)), with the addresses of this machine and of a server inside."""
 
     name: str
     link: str
-    """The end on this side of the link that can be cut."""
+    """The near end of the link that can be cut."""
     here: str
-    """The address of this machine for those inside, over the link that can be cut."""
+    """The address of this machine for processes inside, over the link that can be cut."""
     inside: str
-    """The address of those inside for this machine, over the link that is never cut."""
+    """The address of processes inside for this machine, over the link that is never cut."""
 
     @property
     def prefix(self) -> list[str]:
-        """What runs a command inside."""
+        """The prefix of a command that runs inside."""
         return ["ip", "netns", "exec", self.name]
 
     def cut(self) -> None:
-        """Let nothing through; no connection ends."""
+        """Drop all packets, without closing connections."""
         _ip("link", "set", self.link, "down")
 
     def mend(self) -> None:
-        """Let everything through again."""
+        """Restore the link."""
         _ip("link", "set", self.link, "up")
 
 
 @contextmanager
 def network(number: int) -> Iterator[Network]:
-    """The network of that number of this process; it is removed in the end.
+    """Create the network with that number, and delete it at the end.
 
     Raises:
-        NetworkError: `ip` (ip-netns(8)) is missing, or the right to make one.
+        NetworkError: `ip` (ip-netns(8)) or the required privilege is missing.
     """
     name = f"jobbergate-drill-{os.getpid()}-{number}"
-    # RFC 2544, appendix C: the addresses of those who test networks.
+    # RFC 2544, appendix C: addresses for network tests.
     block = IPv4Network((f"198.18.{os.getpid() % 256}.0", ADDRESSES))
     own = list(block.subnets(new_prefix=NETWORK))[number]
     ends = [[str(host) for host in subnet.hosts()] for subnet in own.subnets(new_prefix=LINK)]
@@ -72,7 +73,7 @@ def network(number: int) -> Iterator[Network]:
         _ip("netns", "add", name)
         stack.callback(_ip, "netns", "delete", name)
         _ip("-n", name, "link", "set", "lo", "up")
-        # What is sent while the link is cut goes nowhere, and not to the gateway of this machine.
+        # While the link is cut, packets must not reach the gateway of this machine.
         _ip("route", "add", "unreachable", str(own))
         stack.callback(_ip, "route", "delete", "unreachable", str(own))
         for link, (here, inside) in zip(links, ends, strict=True):
@@ -83,7 +84,7 @@ def network(number: int) -> Iterator[Network]:
             _ip("link", "set", link, "up")
             _ip("-n", name, "address", "add", f"{inside}/{LINK}", "dev", far)
             _ip("-n", name, "link", "set", far, "up")
-            # As behind a router: who is not there is not missed either.
+            # As behind a router: a permanent neighbour entry hides the absence of the peer.
             _ip("-n", name, "neighbour", "add", here, "lladdr", ETHERNET, "dev", far, "nud", "permanent")
         yield Network(name, links[0], ends[0][0], ends[1][1])
 
@@ -99,7 +100,7 @@ def _ip(*arguments: str) -> None:
 
 @asynccontextmanager
 async def relay(host: str, port: int, far: Open) -> AsyncIterator[int]:
-    """Connect whoever connects to the address with what ``far`` opens; its port, any free one where that is 0."""
+    """Relay connections on the address to those that ``far`` opens. Yield the port, a free one if ``port`` is 0."""
     writers: set[asyncio.StreamWriter] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,7 +134,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def to(url: str) -> Open:
-    """The way to the server of a URL, which may be a Unix socket of PostgreSQL."""
+    """Return a function that connects to the server of a URL, also over a Unix socket of PostgreSQL."""
     parts = urlsplit(url)
     if folder := parse_qs(parts.query).get("host"):
         return partial(asyncio.open_unix_connection, f"{folder[0]}/.s.PGSQL.{parts.port or POSTGRESQL}")

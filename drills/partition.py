@@ -1,4 +1,4 @@
-"""One of two replicas is cut off from all that it needs: the other one goes on, and so does that one when back."""
+"""One of two replicas loses its dependencies: the other replica serves, and the first recovers afterwards."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ from aiohttp import ClientTimeout
 from benchmarks.processes import running
 from benchmarks.servers import ROOT, TWO_WORKERS, free_port
 from drills.client import Answer, Client
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Installation, Run
 from drills.network import Network, NetworkError, network, relay, to
 from drills.replicas import bucket
@@ -24,35 +24,37 @@ from drills.uploads import SCRIPTS, script_form
 
 HEALTH = "/jobbergate/health"
 LENGTHS = (6, 40)
-"""Seconds for which a replica is cut off: so few that requests just wait, and more than any of them may take."""
+"""Seconds of a cut: short enough for requests to wait, and longer than any request may take."""
 CALM = 2
 """Seconds of load before each cut."""
 AFTER = 5
-"""Seconds of load after each."""
+"""Seconds of load after each cut."""
 PEOPLE = 4
 PAUSE = 0.05
-"""Seconds until somebody who was refused tries again."""
+"""Seconds until a user retries a failed request."""
 PULSE = 0.2
+"""Seconds between two health checks."""
 PATIENCE = ClientTimeout(total=90)
-"""Far more than an answer may take, so that one that takes too long is seen."""
+"""The timeout of a request, far above the allowed time of a response."""
 SLOWEST = 30
 SLOWEST_HEALTH = 1
 SOONEST = 5
-TOLD = 10
+"""Seconds: the bounds of the figures."""
+PRINTED = 10
 
 
 @dataclass
 class Replica:
-    """A server in a network of its own, and what people were told that it has written."""
+    """A server in its own network, with the writes that it has acknowledged."""
 
     network: Network
     client: Client
     rows: set[int] = field(default_factory=set)
     uploads: set[int] = field(default_factory=set)
-    """The rows among them whose files were uploaded."""
+    """The rows with uploaded files."""
 
     async def work(self, seen: list[Seen], end: asyncio.Event) -> None:
-        """Let somebody add rows, upload files and read, until the end."""
+        """Add rows, upload files and read, as one user, until the end."""
 
         async def ask(method: str, path: str, **options: Any) -> Answer:  # noqa: ANN401 - the client's options
             answer = await self.client.ask(method, path, timeout=PATIENCE, **options)
@@ -72,26 +74,26 @@ class Replica:
             await ask("GET", SCRIPTS, params={"start": 0, "limit": 5})
 
     async def live(self, health: list[Answer], end: asyncio.Event) -> None:
-        """Ask whether it lives, until the end."""
+        """Check the health of the server until the end."""
         while not end.is_set():
             health.append(await self.client.ask("GET", HEALTH, timeout=PATIENCE))
             await asyncio.sleep(PULSE)
 
 
 class Cut(NamedTuple):
-    """What was seen around the time for which a replica was cut off."""
+    """The responses before, during and after a cut."""
 
     back: float
-    """When that was over."""
+    """The time of the reconnection."""
     seen: Sequence[Seen]
     others: Sequence[Seen]
-    """What was seen of the other replica."""
+    """The responses of the connected replica."""
     health: Sequence[Answer]
 
 
 @asynccontextmanager
 async def replica(number: int, installation: Installation, endpoint: str) -> AsyncIterator[Replica]:
-    """A replica that is ready, in a network of its own; ``endpoint`` is the URL of its bucket's service."""
+    """Run a replica in its own network. ``endpoint`` is the URL of its S3 service."""
     with network(number) as net:
         async with (
             reachable(net, installation, endpoint) as settings,
@@ -103,9 +105,9 @@ async def replica(number: int, installation: Installation, endpoint: str) -> Asy
 
 @asynccontextmanager
 async def reachable(net: Network, installation: Installation, endpoint: str) -> AsyncIterator[dict[str, str]]:
-    """The settings with which a server in a network reaches what it needs, over the link that can be cut.
+    """Relay the dependencies of a server over the link that can be cut, and yield its settings.
 
-    A provider without TLS must be on loopback, and a network has its own: in its place, a relay listens there.
+    A provider without TLS must be on loopback. Each network has its own loopback, so a relay listens there.
     """
     database, issuer = urlsplit(installation.database), installation.provider.issuer.url
     async with (
@@ -126,12 +128,12 @@ async def reachable(net: Network, installation: Installation, endpoint: str) -> 
 
 
 async def run(run: Run, rounds: int) -> list[Figure]:
-    """Cut off one replica and the other in turn."""
+    """Disconnect the two replicas in turn."""
     try:
         with network(0):
             pass
     except NetworkError as error:
-        tell(f"  skipped: {error}")
+        print_progress(f"  skipped: {error}")
         return []
     async with (
         bucket(run.folder) as variables,
@@ -148,7 +150,7 @@ async def run(run: Run, rounds: int) -> list[Figure]:
 
 
 async def cut_off(away: Replica, there: Replica, seconds: int) -> Cut:
-    """Cut a replica off for so many seconds, while people work with both of them."""
+    """Disconnect a replica for so many seconds, while users work with both replicas."""
     seen: list[Seen] = []
     others: list[Seen] = []
     health: list[Answer] = []
@@ -171,7 +173,7 @@ async def cut_off(away: Replica, there: Replica, seconds: int) -> Cut:
 
 
 async def compare(one: Replica, other: Replica) -> tuple[int, int]:
-    """How many rows the replicas do not agree on, and how many acknowledged writes of one the other does not have."""
+    """Count the rows that differ between the replicas, and the acknowledged writes that one of them lacks."""
     lists = [{row["id"]: row for row in await it.client.rows(SCRIPTS)} for it in (one, other)]
     differing = sum(lists[0].get(row) != lists[1].get(row) for row in lists[0].keys() | lists[1].keys())
     lost = 0
@@ -183,7 +185,7 @@ async def compare(one: Replica, other: Replica) -> tuple[int, int]:
 
 
 def figures(cuts: Sequence[Cut], differing: int, lost: int) -> list[Figure]:
-    """What people have seen."""
+    """Return the figures of all cuts."""
     others = [it.answer for cut in cuts for it in cut.others]
     seen = [it.answer for cut in cuts for it in cut.seen]
     health = [it for cut in cuts for it in cut.health]
@@ -191,23 +193,23 @@ def figures(cuts: Sequence[Cut], differing: int, lost: int) -> list[Figure]:
     wrong = [it for it in seen if not (it.is_good or it.asks_to_retry)]
     refused = sum(it.asks_to_retry for it in seen)
     dead = [it for it in health if not it.is_good]
-    for answer in [*ill, *wrong, *dead][:TOLD]:
-        tell(f"  {answer} after {answer.seconds:.1f} s")
+    for answer in [*ill, *wrong, *dead][:PRINTED]:
+        print_progress(f"  {answer} after {answer.seconds:.1f} s")
     first = [
         min((it.moment for it in cut.seen if it.answer.is_good and it.moment > cut.back), default=inf) - cut.back
         for cut in cuts
     ]
     return [
-        Figure("answers of the other replica", len(others), len(cuts), at_least=True),
-        Figure("those of them that are not good", len(ill)),
-        Figure("answers 503 with Retry-After of the one cut off", refused, len(cuts) // 2, at_least=True),
-        Figure("its answers that are neither good nor such a 503", len(wrong)),
-        Figure("its slowest answer", max(it.seconds for it in seen), SLOWEST, "s"),
-        Figure("answers that it does not live", len(dead)),
-        Figure("the slowest answer that it lives", max(it.seconds for it in health), SLOWEST_HEALTH, "s"),
-        Figure("the first good answer after its return", max(first), SOONEST, "s"),
-        Figure("rows of which the replicas know different things", differing),
-        Figure("acknowledged writes that are lost", lost),
+        Figure("responses of the connected replica", len(others), len(cuts), at_least=True),
+        Figure("responses of the connected replica that are not 2xx", len(ill)),
+        Figure("responses 503 with Retry-After of the disconnected replica", refused, len(cuts) // 2, at_least=True),
+        Figure("its responses that are neither 2xx nor such a 503", len(wrong)),
+        Figure("its slowest response", max(it.seconds for it in seen), SLOWEST, "s"),
+        Figure("its failed health checks", len(dead)),
+        Figure("its slowest health check", max(it.seconds for it in health), SLOWEST_HEALTH, "s"),
+        Figure("first 2xx response after its reconnection", max(first), SOONEST, "s"),
+        Figure("rows that differ between the replicas", differing),
+        Figure("lost acknowledged writes", lost),
     ]
 
 

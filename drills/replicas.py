@@ -1,4 +1,4 @@
-"""Two replicas share a database and a bucket: what one has written, the other has at once."""
+"""Two replicas share a database and a bucket: each serves the writes of the other immediately."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ import asyncpg
 from benchmarks.processes import running
 from benchmarks.servers import EXACT, TWO_WORKERS, free_port
 from drills.client import NOT_FOUND, Answer, Client
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Run
 from drills.uploads import (
     APPLICATIONS,
@@ -29,14 +29,14 @@ MOTO = str(Path(sys.executable).with_name("moto_server"))
 BUCKET = "drill"
 PEOPLE = 4
 MOST_MEMORY = 128
-"""MiB, as the page on replicas says."""
+"""MiB, as on the page about replicas."""
 MOST_CONNECTIONS = 2 * 2 * PoolSettings.model_fields["pool_size"].default
-"""Those of two workers of two replicas."""
-TOLD = 10
+"""Connections of two workers of two replicas."""
+PRINTED = 10
 
 
 class Person:
-    """Somebody whose requests go to one replica and to the other in turn, each over a connection of its own."""
+    """A user whose requests alternate between the replicas, each over a new connection."""
 
     def __init__(self, replicas: list[Client]) -> None:
         self._replicas = cycle(replicas)
@@ -44,19 +44,19 @@ class Person:
         self.surprises: list[str] = []
 
     async def ask(self, method: str, path: str, *, status: int = 200, **options: Any) -> Answer:  # noqa: ANN401 - the client's options
-        """The answer of the replica whose turn it is, which must have that status."""
+        """Send a request to the next replica, and return the response. Note an unexpected status."""
         answer = await next(self._replicas).ask(method, path, **options)
         self.requests += 1
         self.expect(f"{method} {path}", answer, answer.status == status)
         return answer
 
-    def expect(self, what: str, answer: Answer, is_so: bool) -> None:  # noqa: FBT001 - it is what is expected
-        """Note an answer that is not as expected."""
+    def expect(self, what: str, answer: Answer, is_so: bool) -> None:  # noqa: FBT001 - the checked condition
+        """Note an unexpected response."""
         if not is_so:
             self.surprises.append(f"{what}: {answer}")
 
     async def live(self, mark: str) -> None:
-        """Add an application, a job script from it and a submission, look at each on the other side, and delete it."""
+        """Add an application, a job script and a submission. Read each from the other replica, and delete it."""
         application_id = (await self.ask("POST", APPLICATIONS, status=201, json={"application_name": mark})).json["id"]
         application = f"{APPLICATIONS}/{application_id}"
         await self.ask("POST", f"{application}/upload", status=201, data=application_form(mark))
@@ -89,14 +89,14 @@ class Person:
         self.expect(row, answer, text.encode() in answer.body)
 
     async def _count(self, path: str, mark: str, number: int) -> None:
-        # A page that is full does not tell the total by itself.
+        # With a full page, the server must count the rows.
         answer = await self.ask("GET", path, params={"all": "true", "search": mark, "start": 0, "limit": 1})
         self.expect(path, answer, answer.is_good and answer.json["pagination"]["total"] == number)
 
 
 @asynccontextmanager
 async def bucket(folder: Path) -> AsyncIterator[dict[str, str]]:
-    """The settings of an empty bucket of a service that speaks S3."""
+    """Run an S3 service with an empty bucket, and yield the settings for it."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with running([MOTO, "--host", "127.0.0.1", "--port", str(port)], url, folder / "moto.log", {}) as server:
@@ -105,7 +105,7 @@ async def bucket(folder: Path) -> AsyncIterator[dict[str, str]]:
         yield {
             "JOBBERGATE_FILES__URL": f"s3://{BUCKET}/files",
             "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "somebody",
+            "AWS_ACCESS_KEY_ID": "drill",
             "AWS_SECRET_ACCESS_KEY": "secret",
             "AWS_REGION": "us-east-1",
             "NO_PROXY": "127.0.0.1",
@@ -113,7 +113,7 @@ async def bucket(folder: Path) -> AsyncIterator[dict[str, str]]:
 
 
 async def run(run: Run, rounds: int) -> list[Figure]:
-    """Let people work with both replicas at the same time."""
+    """Work with both replicas, as concurrent users."""
     other = free_port()
     async with (
         bucket(run.folder) as variables,
@@ -134,18 +134,18 @@ async def run(run: Run, rounds: int) -> list[Figure]:
         memory = max(first.memory(), second.memory())
         connections = await connected(installation.database)
     surprises = [surprise for person in people for surprise in person.surprises]
-    for surprise in surprises[:TOLD]:
-        tell(f"  {surprise}")
+    for surprise in surprises[:PRINTED]:
+        print_progress(f"  {surprise}")
     return [
         Figure("requests", sum(person.requests for person in people), rounds, at_least=True),
-        Figure("answers that lack what the other replica has written", len(surprises)),
+        Figure("responses that lack a write of the other replica", len(surprises)),
         Figure("memory of the largest worker", memory, MOST_MEMORY, "MiB"),
         Figure("connections to PostgreSQL of all workers", connections, MOST_CONNECTIONS),
     ]
 
 
 async def connected(database: str) -> int:
-    """How many connections to the database there are, besides the one that asks."""
+    """Count the connections to the database, except this one."""
     connection = await asyncpg.connect(database)
     try:
         others = "SELECT count(*) - 1 FROM pg_stat_activity WHERE datname = current_database()"

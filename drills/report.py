@@ -1,4 +1,4 @@
-"""What a run says: a table, and the page of the documentation that has it."""
+"""The report of a run: a table, and the page of the documentation with it."""
 
 import os
 import platform
@@ -42,7 +42,7 @@ needs Linux, root and `ip` to create network namespaces, and is skipped without 
 
 
 class Result(NamedTuple):
-    """A drill and what became of its promises."""
+    """A drill with the verdicts on its promises."""
 
     drill: Drill
     verdicts: Sequence[Verdict]
@@ -54,16 +54,16 @@ class Result(NamedTuple):
 
 
 def text(results: Sequence[Result]) -> str:
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     return f"{table(HEAD, _rows(results))}\n"
 
 
 def page(results: Sequence[Result], command: str, seconds: float) -> str:
-    """The page of the documentation, which says that ``command`` has written it."""
+    """Return the page of the documentation. It names ``command`` as its source."""
     python, processors = platform.python_version(), len(os.sched_getaffinity(0))
     return PAGE.format(
         command=command,
-        sentences="\n".join(f"| `{it.drill.name}` | {it.drill.told} |" for it in results),
+        sentences="\n".join(f"| `{it.drill.name}` | {it.drill.description} |" for it in results),
         machine=f"Run on {processors} processors with Python {python}, in {seconds / 60:.0f} minutes.",
         table=table(HEAD, _rows(results)),
     )

@@ -1,4 +1,4 @@
-"""PostgreSQL crashes and comes back under load: the server says so, and goes on by itself."""
+"""PostgreSQL crashes and restarts under load: the server responds 503, and recovers without a restart."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from benchmarks.postgres import Cluster, started
 from drills.client import Answer, Client
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Run
 from drills.uploads import SCRIPTS, script_form
 
@@ -18,28 +18,29 @@ CLIENTS = 8
 CALM = 1.0
 """Seconds of load before and after each crash."""
 PAUSE = 0.05
-"""Seconds until a client that was refused tries again; it is asked to wait for longer."""
+"""Seconds until a client retries a failed request, fewer than in Retry-After."""
 SLOWEST = 5
 SOONEST = 3
-TOLD = 10
+"""Seconds: the bounds of the figures."""
+PRINTED = 10
 
 
 class Seen(NamedTuple):
-    """An answer, and when it was there."""
+    """A response and its time."""
 
     moment: float
     answer: Answer
 
 
 class Crash(NamedTuple):
-    """When PostgreSQL was ended, and when it took connections again."""
+    """The times of a crash of PostgreSQL, and of its first accepted connection afterwards."""
 
     gone: float
     back: float
 
 
 async def run(run: Run, rounds: int) -> list[Figure]:
-    """Crash a PostgreSQL of this drill's own."""
+    """Crash a PostgreSQL that only this drill uses."""
     with started() as postgres:
         async with (
             replace(run, postgres=postgres).installation("restart") as installation,
@@ -56,11 +57,11 @@ async def run(run: Run, rounds: int) -> list[Figure]:
 async def crash(
     client: Client, postgres: Cluster, rounds: int, seen: list[Seen], acknowledged: set[int]
 ) -> list[Crash]:
-    """Crash PostgreSQL again and again, while clients read and write."""
-    assert postgres.restart  # noqa: S101 - for the type checker: it was started for this drill
+    """Crash PostgreSQL repeatedly, while clients read and write."""
+    assert postgres.restart  # noqa: S101 - for the type checker: this drill started it
     script = f"{SCRIPTS}/{(await client.post(SCRIPTS, {'job_script_name': 'Flow'})).json['id']}"
     await client.post(f"{script}/upload", data=script_form("flow"))
-    loaders = [asyncio.create_task(ask_on(client, script, seen, acknowledged)) for _ in range(CLIENTS)]
+    loaders = [asyncio.create_task(send_forever(client, script, seen, acknowledged)) for _ in range(CLIENTS)]
     crashes = []
     try:
         for _ in range(rounds):
@@ -77,8 +78,8 @@ async def crash(
     return crashes
 
 
-async def ask_on(client: Client, script: str, seen: list[Seen], acknowledged: set[int]) -> None:
-    """Read and write, again and again."""
+async def send_forever(client: Client, script: str, seen: list[Seen], acknowledged: set[int]) -> None:
+    """Read and write until the task is cancelled."""
     for number in count():
         if number % 3 == 0:
             answer = await client.post(SCRIPTS, {"job_script_name": f"Flow {number}"})
@@ -94,10 +95,10 @@ async def ask_on(client: Client, script: str, seen: list[Seen], acknowledged: se
 
 
 def figures(seen: Sequence[Seen], crashes: Sequence[Crash], lost: int, *, is_running: bool) -> list[Figure]:
-    """What the clients have seen."""
+    """Return the figures from the responses to all clients."""
     wrong = [it.answer for it in seen if not (it.answer.is_good or it.answer.asks_to_retry)]
-    for answer in wrong[:TOLD]:
-        tell(f"  {answer}")
+    for answer in wrong[:PRINTED]:
+        print_progress(f"  {answer}")
     good = [it.moment for it in seen if it.answer.is_good]
     refused = [it.moment for it in seen if it.answer.asks_to_retry]
     first = [next((moment for moment in good if moment > crash.back), inf) - crash.back for crash in crashes]
@@ -107,13 +108,13 @@ def figures(seen: Sequence[Seen], crashes: Sequence[Crash], lost: int, *, is_run
         for crash, end in zip(crashes, ends, strict=True)
     ]
     return [
-        Figure("answers 503 with Retry-After", len(refused), len(crashes), at_least=True),
-        Figure("answers that are neither good nor such a 503", len(wrong)),
-        Figure("the slowest answer", max(it.answer.seconds for it in seen), SLOWEST, "s"),
-        Figure("the first good answer after the return", max(first), SOONEST, "s"),
-        Figure("the last 503 after the return", max(last), SOONEST, "s"),
-        Figure("acknowledged writes that are lost", lost),
-        Figure("servers that have ended", int(not is_running)),
+        Figure("responses 503 with Retry-After", len(refused), len(crashes), at_least=True),
+        Figure("responses that are neither 2xx nor such a 503", len(wrong)),
+        Figure("slowest response", max(it.answer.seconds for it in seen), SLOWEST, "s"),
+        Figure("first 2xx response after the restart", max(first), SOONEST, "s"),
+        Figure("last 503 after the restart", max(last), SOONEST, "s"),
+        Figure("lost acknowledged writes", lost),
+        Figure("servers that ended", int(not is_running)),
     ]
 
 

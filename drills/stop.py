@@ -1,4 +1,4 @@
-"""SIGTERM while requests are under way: those that were accepted end well, and then the server does."""
+"""SIGTERM during requests: the server completes the accepted requests, and exits with status 0."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from random import Random
 import orjson
 
 from drills.client import Answer, Client
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Run, ready
 from drills.uploads import APPLICATIONS, SCRIPTS, application_form, script_text
 
@@ -18,10 +18,12 @@ UPLOADS = 8
 RENDERINGS = 4
 PARTS = 20
 PAUSE = 0.2
-"""Seconds between two parts of an upload, which takes longer than the server listens on after SIGTERM."""
+"""Seconds between two parts of an upload. An upload outlasts the listening socket after SIGTERM."""
 LATEST = 0.3
+"""Seconds until SIGTERM, at most."""
 SEED = 4
 LONGEST = 30
+"""Seconds until a server must end."""
 BOUNDARY = "a-boundary-of-this-drill"
 HEAD = (
     f"--{BOUNDARY}\r\n"
@@ -31,11 +33,11 @@ HEAD = (
 TAIL = f"\r\n--{BOUNDARY}--\r\n"
 SLOW = "{% for _ in range(5000) %}{% for _ in range(1000) %}{% endfor %}{% endfor %}"
 """A template that takes a few tenths of a second."""
-TOLD = 10
+PRINTED = 10
 
 
 class Body:
-    """A body that is sent in parts, the first of them when the server has asked for it (RFC 9110, section 10.1.1)."""
+    """A body in parts. The first part follows the response 100 of the server (RFC 9110, section 10.1.1)."""
 
     def __init__(self, *parts: bytes, pause: float = 0) -> None:
         self.is_accepted = asyncio.Event()
@@ -43,7 +45,7 @@ class Body:
         self._pause = pause
 
     async def sent(self) -> AsyncIterator[bytes]:
-        """The parts."""
+        """Yield the parts, with pauses between them."""
         self.is_accepted.set()
         for part in self._parts:
             yield part
@@ -51,8 +53,8 @@ class Body:
 
 
 async def run(run: Run, rounds: int) -> list[Figure]:
-    """Stop one worker and two workers in turn, by themselves and then with all that has come from them."""
-    random = Random(SEED)  # noqa: S311 - moments, not secrets
+    """Stop servers with one and with two workers in turn, by a signal to the first process or to all processes."""
+    random = Random(SEED)  # noqa: S311 - times, not secrets
     answers: list[Answer] = []
     statuses: list[int] = []
     seconds: list[float] = []
@@ -64,23 +66,23 @@ async def run(run: Run, rounds: int) -> list[Figure]:
                     requests = await under_way(client)
                     await asyncio.sleep(random.uniform(0, LATEST))
                     began = time.monotonic()
-                    if number % 4 > 1:  # as systemd does, and a terminal
+                    if number % 4 > 1:  # as systemd and terminals do
                         os.killpg(server.pid, signal.SIGTERM)
                     statuses.append(await asyncio.to_thread(server.stop))
                     seconds.append(time.monotonic() - began)
                     answers += await asyncio.gather(*requests)
     wrong = [answer for answer in answers if not answer.is_good]
-    for answer in wrong[:TOLD]:
-        tell(f"  {answer}")
+    for answer in wrong[:PRINTED]:
+        print_progress(f"  {answer}")
     return [
-        Figure("accepted requests that ended well", len(answers) - len(wrong), len(answers), at_least=True),
-        Figure("servers that ended with another status than 0", sum(status != 0 for status in statuses)),
-        Figure("the longest time until a server has ended", max(seconds), LONGEST, "s"),
+        Figure("accepted requests with a 2xx response", len(answers) - len(wrong), len(answers), at_least=True),
+        Figure("servers with an exit status other than 0", sum(status != 0 for status in statuses)),
+        Figure("longest time until a server ended", max(seconds), LONGEST, "s"),
     ]
 
 
 async def under_way(client: Client) -> list[asyncio.Task[Answer]]:
-    """Requests that the server has accepted, all of which take longer than a moment."""
+    """Send slow requests, and return them once the server has accepted all of them."""
     application_id = (await client.post(APPLICATIONS, {"application_name": "Slow"})).json["id"]
     await client.post(f"{APPLICATIONS}/{application_id}/upload", data=application_form("slow", SLOW))
     rendering = orjson.dumps({"job_script_name": "Flow", "application_id": application_id})

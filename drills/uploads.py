@@ -1,4 +1,4 @@
-"""What clients upload: files with a mark in them by which they are known again."""
+"""Uploads of clients: files with a mark that identifies them."""
 
 from aiohttp import FormData
 
@@ -11,7 +11,7 @@ PLAIN = "text/plain"
 
 
 def application_form(mark: str, addition: str = "") -> FormData:
-    """All files of an application, with an ``addition`` to each template."""
+    """Return a form with all files of an application, with an ``addition`` to each template."""
     form = FormData()
     for kind, name, text in APPLICATION_FILES:
         content = f"{text}# {mark}\n{addition if kind == 'template' else ''}".encode()
@@ -20,12 +20,12 @@ def application_form(mark: str, addition: str = "") -> FormData:
 
 
 def script_text(mark: str) -> str:
-    """A job script."""
+    """Return the text of a job script."""
     return f"#!/bin/bash\n#SBATCH --ntasks=4\n# {mark}\nsrun solver\n"
 
 
 def script_form(mark: str) -> FormData:
-    """The file of a job script."""
+    """Return a form with the file of a job script."""
     form = FormData()
     form.add_field("job_script_file", script_text(mark).encode(), filename="job.sh", content_type=PLAIN)
     return form

@@ -1,4 +1,4 @@
-"""`kill -9` of a worker: requests go on, and another one takes its place."""
+"""`kill -9` of a worker: the remaining worker serves, and a new worker replaces the killed one."""
 
 import asyncio
 import os
@@ -12,27 +12,28 @@ from typing import NamedTuple
 from benchmarks.processes import Server, children
 from benchmarks.servers import TWO_WORKERS
 from drills.client import NO_ANSWER, Answer, Client
-from drills.drill import Drill, Figure, tell
+from drills.drill import Drill, Figure, print_progress
 from drills.installation import Run
 from drills.uploads import SCRIPTS
 
 CLIENTS = 4
 CALM = 0.5
 SEED = 10
-TOLD = 10
+PRINTED = 10
 LONGEST_GAP = 1
 SOONEST = 5
+"""Seconds: the bounds of the figures."""
 
 
 class Seen(NamedTuple):
-    """An answer, and when it was there."""
+    """A response and its time."""
 
     moment: float
     answer: Answer
 
 
 async def run(run: Run, rounds: int) -> list[Figure]:
-    """Kill one of two workers, and let the new one serve alone for a moment."""
+    """Kill one of two workers, and send requests to the new worker alone."""
     random = Random(SEED)  # noqa: S311 - a choice, not a secret
     rounds_seen: list[list[Seen]] = []
     took: list[float] = []
@@ -48,22 +49,22 @@ async def run(run: Run, rounds: int) -> list[Figure]:
         is_running = server.is_running
     seen = [it for each in rounds_seen for it in each]
     wrong = [it.answer for it in seen if not it.answer.is_good and it.answer.status != NO_ANSWER]
-    for answer in wrong[:TOLD]:
-        tell(f"  {answer}")
+    for answer in wrong[:PRINTED]:
+        print_progress(f"  {answer}")
     gone = sum(it.answer.status == NO_ANSWER for it in seen)
     return [
-        Figure("requests that were answered", len(seen) - gone, rounds, at_least=True),
-        Figure("requests that have gone with the worker that had them", gone, rounds * CLIENTS),
-        Figure("answers that are not good", len(wrong)),
-        Figure("the longest time without an answer", longest_gap(rounds_seen), LONGEST_GAP, "s"),
-        Figure("until the new worker serves alone", max(took), SOONEST, "s"),
-        Figure("servers that have ended", int(not is_running)),
+        Figure("requests with a response", len(seen) - gone, rounds, at_least=True),
+        Figure("requests lost with the killed worker", gone, rounds * CLIENTS),
+        Figure("responses that are not 2xx", len(wrong)),
+        Figure("longest time without a 2xx response", longest_gap(rounds_seen), LONGEST_GAP, "s"),
+        Figure("time until the new worker serves alone", max(took), SOONEST, "s"),
+        Figure("servers that ended", int(not is_running)),
     ]
 
 
 async def kill_one(client: Client, server: Server, random: Random, seen: list[Seen]) -> float:
-    """Seconds from the end of a worker until the one in its place answers while no other can."""
-    clients = [asyncio.create_task(ask_on(client, seen)) for _ in range(CLIENTS)]
+    """Kill a worker, and return the seconds until the new worker responds alone."""
+    clients = [asyncio.create_task(send_forever(client, seen)) for _ in range(CLIENTS)]
     await asyncio.sleep(CALM)
     workers = children(server.pid)
     victim = random.choice(workers)
@@ -82,15 +83,15 @@ async def kill_one(client: Client, server: Server, random: Random, seen: list[Se
     return time.monotonic() - killed
 
 
-async def ask_on(client: Client, seen: list[Seen]) -> None:
-    """Ask for a list, again and again."""
+async def send_forever(client: Client, seen: list[Seen]) -> None:
+    """Request a list until the task is cancelled."""
     while True:
         answer = await client.get(SCRIPTS)
         seen.append(Seen(time.monotonic(), answer))
 
 
 def longest_gap(rounds: Sequence[Sequence[Seen]]) -> float:
-    """The longest time between two good answers of a round."""
+    """Return the longest time between two 2xx responses of a round."""
     moments = [[it.moment for it in seen if it.answer.is_good] for seen in rounds]
     return max(later - earlier for round_ in moments for earlier, later in pairwise(round_))
 

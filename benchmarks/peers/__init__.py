@@ -1,1 +1,1 @@
-"""Servers that do a part of this server's work on the same data, to measure it against."""
+"""The peers: servers that do a part of this server's work on the same data."""

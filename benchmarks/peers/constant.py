@@ -1,4 +1,4 @@
-"""The most that aiohttp itself can do: an answer that is known beforehand."""
+"""The upper limit of aiohttp: a precomputed response."""
 
 from aiohttp import web
 
@@ -6,7 +6,7 @@ from benchmarks.peers.serving import options, serve
 
 
 def main() -> None:
-    """Serve as many bytes as the options say."""
+    """Serve a response with the size in the options."""
     chosen = options()
     body = b"x" * chosen.size
 

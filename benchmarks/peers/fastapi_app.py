@@ -1,4 +1,4 @@
-"""The same list as most would write it today: FastAPI, SQLAlchemy and a pydantic model of the answer."""
+"""The same list in a common stack: FastAPI, SQLAlchemy and a pydantic model of the response."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -14,11 +14,11 @@ from benchmarks.peers.serving import POOL_SIZE, VIEW, Refused, Verifier, options
 
 
 class Base(DeclarativeBase):
-    """The tables."""
+    """The base class of the tables."""
 
 
 class Application(Base):
-    """An application, as far as a list shows it."""
+    """An application, with the columns of a list."""
 
     __tablename__ = "applications"
 
@@ -43,7 +43,7 @@ class Script(Base):
 
     @property
     def application_name(self) -> str | None:
-        """The name of its application, if it has one."""
+        """The name of its application, or None."""
         return self.application.application_name if self.application else None
 
 
@@ -51,7 +51,7 @@ Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC
 
 
 class ScriptModel(BaseModel):
-    """A job script in an answer."""
+    """A job script in a response."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -68,7 +68,7 @@ class ScriptModel(BaseModel):
 
 
 class PaginationModel(BaseModel):
-    """Where a page stands in its list."""
+    """The position of a page in its list."""
 
     total: int
     start: int
@@ -83,7 +83,7 @@ class ListModel(BaseModel):
 
 
 def build(database: str, issuer: str) -> FastAPI:
-    """The application."""
+    """Return the web application."""
     url = database.replace("postgresql:", "postgresql+asyncpg:", 1)
     engine = create_async_engine(url, pool_size=POOL_SIZE, max_overflow=0)
     session_of = async_sessionmaker(engine)
@@ -115,7 +115,7 @@ def build(database: str, issuer: str) -> FastAPI:
 
 
 def main() -> None:
-    """Serve."""
+    """Serve the web application."""
     chosen = options()
     app = build(chosen.database, chosen.issuer)
     uvicorn.run(app, port=chosen.port, loop="uvloop", http="httptools", access_log=False, log_level="warning")

@@ -1,4 +1,4 @@
-"""The most that aiohttp can be asked for: PostgreSQL makes the JSON itself, and Python only passes it on."""
+"""The upper limit of aiohttp and asyncpg: PostgreSQL creates the JSON, and Python only forwards it."""
 
 from collections.abc import AsyncIterator
 
@@ -25,7 +25,7 @@ SELECT coalesce(string_agg(row_to_json(shown)::text, ','), '') FROM (
     WHERE NOT s.is_archived ORDER BY s.id OFFSET $1 LIMIT $2
   ) page ORDER BY page.id
 ) shown
-"""  # noqa: S608 - texts of this file
+"""  # noqa: S608 - constants of this file
 TOTAL = "SELECT count(*) FROM job_scripts WHERE NOT is_archived"
 INSERT = f"""
 WITH added AS (
@@ -34,11 +34,11 @@ WITH added AS (
   VALUES (now(), now(), $1, $2, $3, false) RETURNING *, NULL AS application_name
 )
 SELECT row_to_json(shown)::text FROM (SELECT {ROW} FROM added) shown
-"""  # noqa: S608 - texts of this file
+"""  # noqa: S608 - constants of this file
 
 
 async def list_job_scripts(request: web.Request) -> web.Response:
-    """A page of everybody's job scripts, with their exact number."""
+    """Return a page of the job scripts of all owners, with their exact number."""
     request.app[VERIFIER].claims(request.headers.get("Authorization"), VIEW)
     start, limit = int(request.query["start"]), int(request.query["limit"])
     async with request.app[POOL].acquire() as connection:
@@ -58,13 +58,13 @@ async def add_job_script(request: web.Request) -> web.Response:
 
 
 async def ready(_: web.Request) -> web.Response:
-    """Answer, which is all that is asked."""
+    """Return an empty response, which signals readiness."""
     return web.Response()
 
 
 @web.middleware
 async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer requests without a good token with the status that says so."""
+    """Reject requests without a valid token with 401 or 403."""
     try:
         return await handler(request)
     except Refused as refusal:
@@ -72,7 +72,7 @@ async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def main() -> None:
-    """Serve."""
+    """Serve the web application."""
     chosen = options()
 
     async def connected(app: web.Application) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""What the peers have in common: their options, the tokens that they accept, and how bare aiohttp serves."""
+"""The common parts of the peers: options, token verification and serving with aiohttp."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ POOL_SIZE = 4
 
 
 def options() -> argparse.Namespace:
-    """The options of a peer's command line."""
+    """Parse the options of a peer's command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--database", required=True)
@@ -30,7 +30,7 @@ def options() -> argparse.Namespace:
 
 
 class Refused(Exception):
-    """The request has no token that allows it."""
+    """A request without a valid token or without the permission."""
 
     def __init__(self, status: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 class Verifier:
-    """Accepts the tokens of one issuer; one that was verified is remembered until it expires."""
+    """A verifier of the tokens of one issuer, with a cache of verified tokens."""
 
     def __init__(self, issuer: str) -> None:
         """Fetch the keys of ``issuer``."""
@@ -48,10 +48,10 @@ class Verifier:
         self._known: dict[bytes, dict[str, Any]] = {}
 
     def claims(self, header: str | None, permission: str) -> dict[str, Any]:
-        """The claims of the token in an Authorization header.
+        """Verify the token in an Authorization header, and return its claims.
 
         Raises:
-            Refused: It is none of the issuer's, has expired, or does not carry the ``permission``.
+            Refused: The token is invalid or expired, or lacks the ``permission``.
         """
         if header is None or not header.startswith("Bearer "):
             raise Refused(401)
@@ -85,5 +85,5 @@ async def _serve(app: web.Application, port: int) -> None:
 
 
 def _fetch(url: str) -> bytes:
-    with urlopen(url) as answer:  # noqa: S310 - the issuer of this run
-        return bytes(answer.read())
+    with urlopen(url) as response:  # noqa: S310 - the issuer of this run
+        return bytes(response.read())

@@ -46,11 +46,11 @@ def test_all_bars_can_be_kept(results: Results) -> None:
 def test_a_server_that_is_slow_beside_its_peers_misses_the_bars(results: Results) -> None:
     change(results, Key("list", EXACT, SMALL), rate=849)
     assert missed(results) == [
-        "`list`, exact total: rate beside `limit`",
-        "`list`, exact total: rate beside `fastapi`",
+        "`list`, exact total: rate relative to `limit`",
+        "`list`, exact total: rate relative to `fastapi`",
     ]
     change(results, Key("list", EXACT, SMALL), rate=1000, p99=20.1)
-    assert missed(results) == ["`list`, exact total: p99 beside `limit`"]
+    assert missed(results) == ["`list`, exact total: p99 relative to `limit`"]
 
 
 @pytest.mark.parametrize("scenario", GROWTH)
@@ -59,7 +59,7 @@ def test_a_bar_bounds_how_much_slower_a_large_database_is(results: Results, scen
     change(results, key, p50=GROWTH[scenario] * FIGURES.p50)
     assert missed(results) == []
     change(results, key, p50=GROWTH[scenario] * FIGURES.p50 + 1)
-    assert missed(results) == [f"`{scenario}`: p50 on the largest database beside the smallest"]
+    assert missed(results) == [f"`{scenario}`: p50 on the largest database relative to the smallest"]
 
 
 def test_memory_is_that_of_the_largest_process_of_this_server(results: Results) -> None:
@@ -75,7 +75,7 @@ def test_what_was_left_out_is_told_and_not_missed(results: Results) -> None:
     told = {it.promise: it for it in judge(results, [SMALL])}
     assert [it.promise for it in told.values() if it.kept is False] == []
     left_out = {promise for promise, it in told.items() if it.word == "not measured"}
-    assert {"Start until ready", "`add`: rate beside `insert`"} <= left_out
+    assert {"Start until ready", "`add`: rate relative to `insert`"} <= left_out
     assert len(left_out) == len(GROWTH) + 2
 
 
@@ -101,7 +101,7 @@ def test_the_page_has_the_command_the_scenarios_the_bars_and_the_figures(results
     page = Report(results, judge(results, ROWS), ALL, ROWS, 5, 2, machine).page(command)
     assert f"```shell\n{command}\n```" in page
     assert "Measured on 2 processors, with Python 3.11.7 and PostgreSQL 15.18." in page
-    assert "From its start until it is ready it takes 0.90 s, and then holds 85 MiB." in page
+    assert "The server is ready 0.90 s after its start, and then uses 85 MiB." in page
     for scenario in ALL:
         assert f"| `{scenario.name}` | {scenario.sentence} |" in page
         for contender in scenario.contenders:

@@ -243,7 +243,7 @@ async def test_the_command_removes_what_no_row_has_pointed_to_for_a_day(
         make_old(folder / digest[:2] / digest)
     assert prune(database_url, folder) == (0, [old], "")
     assert stored(folder) == used | {young}
-    assert prune(database_url, folder) == (0, ["There is nothing to remove."], "")
+    assert prune(database_url, folder) == (0, ["No files to delete."], "")
 
     assert (await call("DELETE", f"/jobbergate/job-scripts/{script_id}"))[0] == 204
     _, removed, _ = prune(database_url, folder)
@@ -265,7 +265,8 @@ async def test_the_command_removes_nothing_while_a_plugin_with_rows_is_not_activ
     status, output, errors = prune(database_url, folder, JOBBERGATE_PLUGINS__DISABLED=disabled)
     assert (status, output) == (1, [])
     assert errors == (
-        "Error: The tables of job_scripts, job_submissions may point to files, and these plugins are not active.\n"
+        "Error: The tables of job_scripts, job_submissions may reference files, but these plugins are not active. "
+        "Activate them, or remove their tables.\n"
     )
     assert len(stored(folder)) == 3
 
@@ -278,7 +279,7 @@ async def test_the_command_removes_nothing_by_the_word_of_a_database_without_tab
     make_old(folder / digest[:2] / digest)
     status, output, errors = prune(empty_database_url, folder)
     assert (status, output) == (1, [])
-    assert errors.startswith("Error: The schema is behind: ")
+    assert errors.startswith("Error: The database schema is out of date. Missing migrations: ")
     assert stored(folder) == {digest}
 
 

@@ -175,7 +175,7 @@ def test_a_list_has_its_parameters_and_its_envelope(path: str) -> None:
     assert parameters["start"]["schema"]["minimum"] == 0
     assert (parameters["limit"]["schema"]["minimum"], parameters["limit"]["schema"]["default"]) == (1, 10)
     assert "created_at" in parameters["sort_field"]["schema"]["enum"]
-    assert "`search` looks in `" in operation["description"]
+    assert "`search` applies to `" in operation["description"]
     assert "sorted" in operation["responses"]["400"]["description"]
     envelope = operation["responses"]["200"]["content"]["application/json"]
     assert envelope["example"].keys() == {"results", "pagination"}

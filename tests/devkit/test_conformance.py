@@ -69,7 +69,7 @@ def register_routes():
     ]
 """
 FORMS = "GET /wrong/{id}: 200 is not as documented at $.seats: 'four' is not of type 'integer'"
-FAULT = "DELETE /wrong/{id}: 500 is the server's fault"
+FAULT = "DELETE /wrong/{id}: 500 is a server error"
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_what_is_not_documented_is_named(suite: Conformance, caller: Route
 
 async def test_an_answer_that_is_not_as_documented_is_named(suite: Conformance, caller: RouteCaller) -> None:
     with pytest.raises(AssertionError):
-        await suite.test_answers_are_as_documented(caller)
+        await suite.test_responses_are_as_documented(caller)
     assert caller.complaints == [
         "POST /wrong: 418 to a usual request, which is not documented",
         FORMS,
@@ -104,16 +104,16 @@ async def test_an_answer_that_is_not_as_documented_is_named(suite: Conformance, 
 
 async def test_an_answer_to_an_id_of_nothing_is_named(suite: Conformance, caller: RouteCaller) -> None:
     with pytest.raises(AssertionError):
-        await suite.test_what_is_not_there_is_not_found(caller)
+        await suite.test_unknown_ids_are_not_found(caller)
     assert caller.complaints[:2] == [FORMS, "GET /wrong/{id}: 200 instead of 404 to id 2147483647"]
     assert caller.complaints[-2:] == [FAULT, "DELETE /wrong/{id}: 500 instead of 404 to id 0"]
 
 
 async def test_a_value_that_breaks_a_handler_is_named(suite: Conformance, caller: RouteCaller) -> None:
     with pytest.raises(AssertionError):
-        await suite.test_what_is_not_valid_is_told(caller)
+        await suite.test_invalid_bodies_are_rejected(caller)
     assert caller.complaints == [
-        "POST /wrong: 500 is the server's fault",
+        "POST /wrong: 500 is a server error",
         f"POST /wrong: 500 to note={2**70}, which is not documented",
     ]
 
@@ -121,4 +121,4 @@ async def test_a_value_that_breaks_a_handler_is_named(suite: Conformance, caller
 async def test_a_task_that_outlives_the_server_is_named(suite: Conformance, site: Site, make_app: MakeApp) -> None:
     site.install("wrong", WRONG)
     with pytest.raises(AssertionError, match=r"Event\.wait"):
-        await suite.test_the_server_stops_cleanly(make_app)
+        await suite.test_the_server_shuts_down_cleanly(make_app)

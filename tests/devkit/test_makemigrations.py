@@ -1,4 +1,4 @@
-"""Migrations are drafted from the models: complete, without a database, or refused for a reason that helps."""
+"""Migrations are made from the models: complete, without a database, or refused for a reason that helps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from commands import refused
 from processes import printed
 
-from jobbergate_devkit.makemigrations import Draft, draft
+from jobbergate_devkit.makemigrations import NewMigration, new_migration
 from jobbergate_server.errors import StartError
 from jobbergate_server.installation import Installation
 from jobbergate_server.plugins.discovery import discover
@@ -52,27 +52,27 @@ def package(site: Site, slug: str, models: str, requires: tuple[str, ...] = ()) 
     return (site.folder / f"{module}.py").rename(code)
 
 
-def made(slug: str, name: str | None = None) -> Draft:
+def made(slug: str, name: str | None = None) -> NewMigration:
     """The next migration, written; code of plugins that has changed meanwhile is read anew."""
     for module in [module for module in sys.modules if module.startswith("site_")]:
         del sys.modules[module]
     invalidate_caches()
-    drafted = draft(slug, name)
-    assert drafted is not None
-    drafted.write()
-    return drafted
+    migration = new_migration(slug, name)
+    assert migration is not None
+    migration.write()
+    return migration
 
 
 def refusal(slug: str) -> str:
-    """Why there is no migration to draft."""
+    """Return the reason why no migration is made."""
     with pytest.raises(StartError) as failure:
-        draft(slug)
+        new_migration(slug)
     return str(failure.value)
 
 
 @pytest.mark.parametrize("slug", WITH_MODELS)
 def test_the_installed_plugins_have_every_migration_that_they_need(slug: str) -> None:
-    assert draft(slug) is None
+    assert new_migration(slug) is None
 
 
 @pytest.mark.parametrize(("slug", "needed"), [("job-scripts", "applications"), ("job-submissions", "job_scripts")])
@@ -180,14 +180,14 @@ async def test_a_column_that_must_not_be_null_needs_a_value_for_the_rows_that_th
     with pytest.raises(StartError) as failure:
         made("alpha")
     assert str(failure.value) == (
-        "plugin 'alpha': Seat.number is new and must not be null, so there is nothing to put into the rows that there "
-        "are: give it a db_default, or null=True"
+        "plugin 'alpha': Seat.number: New column is NOT NULL and has no default for existing rows. "
+        "Set db_default or null=True."
     )
 
     code.write_text(code.read_text().replace("default=1", "db_default=23"))
-    drafted = made("alpha")
-    assert drafted.path == code.with_name("migrations") / "0002_add_field_number_to_seat.py"
-    assert drafted.path.read_text().startswith('"""Add field number to Seat."""\n')
+    migration = made("alpha")
+    assert migration.path == code.with_name("migrations") / "0002_add_field_number_to_seat.py"
+    assert migration.path.read_text().startswith('"""Add field number to Seat."""\n')
     await migrated(empty_database_url)
     assert await query(empty_database_url, "SELECT number FROM seat") == [{"number": 23}]
 
@@ -196,9 +196,9 @@ def test_a_column_that_has_another_name_keeps_its_values(site: Site) -> None:
     code = package(site, "alpha", SEAT + "    number = fields.IntField()\n")
     made("alpha")
     code.write_text(code.read_text().replace("number =", "row =", 1))
-    drafted = made("alpha")
-    assert drafted.changes == ("Rename field number to row on Seat",)
-    assert drafted.path.name == "0002_rename_field_number_to_row_on_seat.py"
+    migration = made("alpha")
+    assert migration.changes == ("Rename field number to row on Seat",)
+    assert migration.path.name == "0002_rename_field_number_to_row_on_seat.py"
 
 
 def installation(url: str) -> Installation:
@@ -222,13 +222,13 @@ async def query(url: str, statement: str) -> list[dict[str, object]]:
 def test_a_plugin_that_is_not_there_is_refused_with_those_that_are(site: Site) -> None:
     site.install("alpha")
     known = ", ".join(plugin.slug for plugin in discover())
-    assert refusal("gamma") == f"No plugin 'gamma' is installed. Those that are: {known}."
+    assert refusal("gamma") == f"The plugin 'gamma' is not installed. Installed plugins: {known}."
     assert "alpha, applications" in known
 
 
 def test_a_plugin_without_models_is_refused() -> None:
     assert refusal("email-notifications") == (
-        "The plugin 'email-notifications' has no models: it does not implement the hook register_models."
+        "The plugin 'email-notifications' has no models. Implement the hook register_models."
     )
 
 
@@ -241,8 +241,7 @@ def test_two_plugins_of_one_slug_are_refused(site: Site) -> None:
 def test_a_reference_into_a_plugin_that_is_not_required_is_refused(site: Site) -> None:
     package(site, "alpha", SEAT + '    row = fields.ForeignKeyField("applications.Application", related_name=False)\n')
     assert refusal("alpha") == (
-        "plugin 'alpha': Seat.row points to applications.Application, and the plugin requires no distribution that "
-        "has it"
+        "plugin 'alpha': Seat.row references applications.Application, but the plugin does not require its distribution"
     )
 
 
@@ -254,16 +253,13 @@ def test_a_reference_to_a_table_that_no_migration_makes_is_refused(site: Site) -
         SEAT + '    seat = fields.ForeignKeyField("alpha.Seat", related_name=False, null=True)\n',
         requires=("site-alpha",),
     )
-    assert (
-        refusal("beta")
-        == "plugin 'beta': no migration makes the table of alpha.Seat, which comes first: write that one"
-    )
+    assert refusal("beta") == "plugin 'beta': no migration creates the table of alpha.Seat: write that migration first"
 
 
 def test_migrations_that_are_no_package_are_refused(site: Site) -> None:
     site.install("alpha", HEAD + SEAT)
     assert refusal("alpha") == (
-        "plugin 'alpha': the migrations 'site_alpha.migrations' are no package, and in none that there is"
+        "plugin 'alpha': the migrations 'site_alpha.migrations' must be a package, or a new one in an existing package"
     )
 
 
@@ -282,10 +278,10 @@ def test_a_package_that_cannot_be_written_to_is_told(site: Site, monkeypatch: py
         file.write(code, "site_alpha/__init__.py")
     shutil.rmtree(code.parent)
     monkeypatch.syspath_prepend(archive)
-    drafted = draft("alpha")
-    assert drafted is not None
+    migration = new_migration("alpha")
+    assert migration is not None
     with pytest.raises(StartError) as failure:
-        drafted.write()
+        migration.write()
     path = archive / "site_alpha/migrations/0001_initial.py"
     assert str(failure.value) == f"{path} cannot be written: Not a directory"
     del sys.modules["site_alpha"]
@@ -295,25 +291,25 @@ def test_a_migration_of_a_copy_is_refused_because_it_would_be_lost() -> None:
     packages = sysconfig.get_path("purelib")
     path = Path(packages, "site_alpha", "migrations", "0001_initial.py")
     with pytest.raises(StartError) as failure:
-        Draft(path, "", ()).write()
+        NewMigration(path, "", ()).write()
     assert str(failure.value) == (
-        f"{path} would be lost with the next installation, because the plugin's code is a copy in {packages}. Install "
-        "the plugin from its sources, with `pip install -e`."
+        f"The next installation would delete {path}, because {packages} contains a copy of the plugin's code. "
+        "Install the plugin from its sources, with `pip install -e`."
     )
     assert not path.parent.exists()
 
 
 def test_a_migration_that_there_is_stays_as_it_is(site: Site) -> None:
     code = package(site, "alpha", SEAT)
-    drafted = draft("alpha")
-    assert drafted is not None
-    drafted.write()
-    written = drafted.path.read_text()
+    migration = new_migration("alpha")
+    assert migration is not None
+    migration.write()
+    written = migration.path.read_text()
     with pytest.raises(StartError) as failure:
-        drafted.write()
-    assert str(failure.value) == f"{drafted.path} cannot be written: File exists"
-    assert drafted.path == code.with_name("migrations") / "0001_initial.py"
-    assert drafted.path.read_text() == written
+        migration.write()
+    assert str(failure.value) == f"{migration.path} cannot be written: File exists"
+    assert migration.path == code.with_name("migrations") / "0001_initial.py"
+    assert migration.path.read_text() == written
 
 
 def test_the_command_tells_what_is_wrong_with_the_settings(tmp_path: Path) -> None:

@@ -28,12 +28,12 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_it_is_written_and_the_next_commands_are_told(tmp_path: Path) -> None:
     assert printed(tmp_path, "new-plugin", "acme-licences") == (
-        "Written to acme-licences. Next:\n"
+        "Created acme-licences. Next steps:\n"
         "\n"
         "    pip install -e './acme-licences[testing]'\n"
         "    jobbergate-server migrate\n"
         "\n"
-        "From its next start the server has http://127.0.0.1:8000/jobbergate/licences\n"
+        "After a restart, the server serves http://127.0.0.1:8000/jobbergate/licences\n"
     )
     assert sorted(contents(tmp_path)) == [
         "acme-licences/.gitignore",
@@ -104,23 +104,23 @@ def test_its_names_follow_from_the_slug(name: str, slug: str, label: str, model:
         ("acme--licences", f"the name 'acme--licences' {MUST}"),
         ("../acme", f"the name '../acme' {MUST}"),
         ("acme-2fa", f"the slug '2fa' {MUST}"),
-        ("class", "its package would be called 'class', which is a keyword of Python"),
-        ("acme-nones", "its model would be called 'None', which is a keyword of Python"),
-        ("acme-routes", "its model would be called 'Route', as something that its code imports"),
-        ("json", "there is a package 'json' already"),
-        ("jobbergate-applications", "there is a package 'jobbergate_applications' already"),
+        ("class", "its package would have the name 'class', which is a keyword of Python"),
+        ("acme-nones", "its model would have the name 'None', which is a keyword of Python"),
+        ("acme-routes", "its model would have the name 'Route', which its code imports"),
+        ("json", "the package 'json' already exists"),
+        ("jobbergate-applications", "the package 'jobbergate_applications' already exists"),
     ],
 )
 def test_a_name_that_no_plugin_can_have_is_refused(name: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(StartError) as failure:
         create(name, tmp_path)
-    assert str(failure.value) == f"{name!r} is no name for a plugin: {reason}"
+    assert str(failure.value) == f"{name!r} is not a valid name for a plugin: {reason}"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_there_is_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "acme-licences").mkdir()
-    assert refused(tmp_path, "new-plugin", "acme-licences") == "Error: acme-licences is there already\n"
+    assert refused(tmp_path, "new-plugin", "acme-licences") == "Error: acme-licences already exists\n"
     assert list(tmp_path.rglob("*")) == [tmp_path / "acme-licences"]
 
 

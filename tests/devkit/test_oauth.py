@@ -135,7 +135,7 @@ async def test_a_device_gets_the_token_of_the_person_who_approves_and_gets_it_on
     login = await site.login()
     assert error_of(await site.poll(login)) == (400, "authorization_pending")
     status, page = await site.approve(login, email="Someone@Example.com")
-    assert (status, "cli acts for Someone@Example.com now" in page) == (200, True)
+    assert (status, "cli now has access on behalf of Someone@Example.com" in page) == (200, True)
     status, tokens = await site.poll(login)
     assert (status, set(tokens)) == (200, {"access_token", "token_type", "expires_in", "refresh_token"})
     assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 86_400)
@@ -159,7 +159,7 @@ async def test_a_login_tells_the_device_where_a_person_approves(site: Site) -> N
     assert form_of(await site.page(url))[1] == {"user_code": "", "email": EMAIL}
     page = await site.page(login["verification_uri_complete"])
     assert form_of(page)[1] == {"user_code": login["user_code"], "email": EMAIL}
-    assert "cli wants to act for you." in page
+    assert "cli requests access on your behalf." in page
 
 
 async def test_a_code_may_be_typed_carelessly(site: Site) -> None:
@@ -195,7 +195,7 @@ async def test_a_login_is_over_after_ten_minutes_approved_or_not(site: Site) -> 
     site.now[0] += LOGIN_LIFETIME
     assert error_of(await site.poll(forgotten)) == (400, "expired_token")
     assert error_of(await site.poll(approved)) == (400, "expired_token")
-    assert "Nobody waits for this code." in await site.page(forgotten["verification_uri_complete"])
+    assert "No login is pending for this code." in await site.page(forgotten["verification_uri_complete"])
     await site.login()
     assert error_of(await site.poll(forgotten)) == (400, "expired_token")
     site.now[0] += LOGIN_LIFETIME

@@ -35,18 +35,18 @@ def test_all_drills_are_run_unless_some_are_named() -> None:
 
 
 def test_the_rounds_are_those_of_every_drill_that_has_some() -> None:
-    told = {it.name: it for it in chosen(parse(["--rounds", "7"]))}
+    described = {it.name: it for it in chosen(parse(["--rounds", "7"]))}
     for drill in DRILLS:
-        again = told[drill.name]
+        again = described[drill.name]
         assert again.rounds == (7 if drill.rounds > 1 else 1)
-        assert ("7 times" in again.told.lower()) is (drill.rounds > 1)
+        assert ("7 times" in again.description.lower()) is (drill.rounds > 1)
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--only", "kill,flood,fire"], "make drills: error: --only: there is no fire, flood"),
-        (["--rounds", "0"], "make drills: error: argument --rounds: 1 is the least"),
+        (["--only", "kill,flood,fire"], "make drills: error: --only: no such drill: fire, flood"),
+        (["--rounds", "0"], "make drills: error: argument --rounds: must be at least 1"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(
@@ -72,7 +72,7 @@ def test_the_page_has_the_command_the_drills_and_what_was_found() -> None:
     assert f"```shell\n{command}\n```" in written
     assert "in 10 minutes." in written
     for it in drills:
-        assert f"| `{it.name}` | {it.told} |" in written
+        assert f"| `{it.name}` | {it.description} |" in written
     assert text(results) in written
     assert "| kill      | lost    |      0 |   ≤ 0 | ok      |" in written
     assert "| restart   | lost    |      1 |   ≤ 0 | missed  |" in written

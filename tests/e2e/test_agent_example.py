@@ -182,7 +182,7 @@ def test_a_server_that_was_away_and_knows_no_token_any_more_is_told_of_a_job_tha
         server.stop()
         (server.directory / "var" / "issuer" / "private.pem").unlink()  # so that it makes another key
         (tmp_path / "go").touch()
-        wait_for(lambda: cluster.log.count("next try") > 1, cluster)
+        wait_for(lambda: cluster.log.count("retrying in") > 1, cluster)
         server.start()
         with server.client_of("owner@example.com") as owner_again:
             wait_for(lambda: state(owner_again, number)[0] != "CREATED", cluster)
@@ -216,5 +216,8 @@ def test_without_sbatch_no_job_is_touched(cluster: Cluster, owner: httpx.Client)
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "agent.py: error: there is no no-such-sbatch")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2,
+        "agent.py: error: --sbatch: command not found: no-such-sbatch",
+    )
     assert state(owner, number)[0] == "CREATED"

@@ -139,7 +139,7 @@ def test_what_holds_a_server_up_does_not_hold_up_its_end(when: str) -> None:
         while process.stdout.readline() != "is there\n":
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        assert "not stopped in time" in process.communicate(timeout=PATIENCE)[0]
+        assert "shutdown timed out" in process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 1
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobbergate_devkit.testing import Served
 
 HEALTH = "/jobbergate/health"
-KNOWN = ("<class 'str'>", "TypeError: it is not an object with")
+KNOWN = ("<class 'str'>", "TypeError: the document is not an object with")
 """Classes that the wire has always named, in words that are the same whatever was sent."""
 INSIDES = re.compile(
     r"Traceback|site-packages|/usr/|/tmp/|File \"|\bline \d+, in|<class|<\w+[ .]\w+ at|0x[0-9a-f]{6}"

@@ -41,11 +41,11 @@ from jobbergate_server.tables.migrations import migrate, pending
 REDIRECT = web.normalize_path_middleware(
     append_slash=False, remove_slash=True, merge_slashes=False, redirect_class=web.HTTPPermanentRedirect
 )
-"""A known path with a slash at its end leads to the one without; 308 keeps method and body."""
+"""A redirect from a known path with a trailing slash to the one without; 308 keeps method and body."""
 MAX_BODY = 8 * 2**20
-"""Bytes of a JSON body; uploads have a limit of their own."""
+"""Maximum bytes of a JSON body; uploads have their own limit."""
 REACTION_SECONDS = 4.0
-"""How long reactions to events may take to end when the server shuts down."""
+"""Seconds that reactions to events have to finish when the server shuts down."""
 
 Lifespan = AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]]
 Step = Callable[[web.Application], Awaitable[None]]
@@ -56,10 +56,10 @@ log = structlog.get_logger()
 def create_app(
     settings: Settings, installed: Iterable[Plugin] | None = None, *, before_mount: Step | None = None
 ) -> web.Application:
-    """Return the application of ``settings``, with the plugins of this environment unless ``installed`` names others.
+    """Return the application of ``settings``, with the plugins of this environment or those in ``installed``.
 
-    Nothing is opened until the application starts. ``before_mount`` is awaited when the plugins have opened what they
-    need, before any route is served.
+    The database and other connections are opened when the application starts. ``before_mount`` is awaited after the
+    lifespans of the plugins have started, before any route is served.
 
     Raises:
         StartError: Settings or plugins prevent the start; the text has a line for each reason.
@@ -77,7 +77,7 @@ def create_app(
     in_flight = InFlight()
     observers = [it for it in contributions if plugins.implements(it.plugin, "on_request")]
     app = web.Application(
-        middlewares=[  # the way of each request
+        middlewares=[  # in the order in which a request passes them
             in_flight.middleware,
             logging_middleware(),
             *([observing_middleware(plugins, observers)] if observers else []),
@@ -108,7 +108,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(database.connected(is_served=True))
             await stack.enter_async_context(provider)
-            await _require_schema(app)  # before statements are limited: a migration takes as long as it needs
+            await _require_schema(app)  # before the statement timeout: a migration may take longer
             await stack.enter_async_context(_in_background(database.limit_statements()))
             await stack.enter_async_context(_in_background(purge_regularly(database)))
             dispatcher = Dispatcher(
@@ -133,10 +133,10 @@ def create_app(
 
 
 def _document(plugins: Plugins, contributions: list[Contribution]) -> bytes:
-    """Return the API document, and remove from ``contributions`` those whose part of it cannot be written."""
+    """Return the API document, and remove the contributions with invalid schemas."""
     try:
         return encoded_document(contributions)
-    except Exception:  # noqa: BLE001 - a schema of a plugin raised it, which is found and named here
+    except Exception:  # noqa: BLE001 - a schema of a plugin raised it; the loop finds that plugin
         for it in contributions:
             plugins.attempt(it.plugin, "API document", partial(encoded_document, [it]))
     plugins.refuse_failures()
@@ -152,8 +152,8 @@ async def _require_schema(app: web.Application) -> None:
             log.info("migration applied", migration=name)
     elif missing := await pending(database):
         raise StartError(
-            f"The schema is behind: {', '.join(missing)} must be applied. Run `jobbergate-server migrate`, "
-            "or set database.migrate_on_start."
+            f"The database schema is out of date. Missing migrations: {', '.join(missing)}. "
+            "Run `jobbergate-server migrate`, or set database.migrate_on_start."
         )
 
 
@@ -173,10 +173,10 @@ def _statistics(database: Database, verifier: TokenVerifier) -> dict[str, float]
 
 @asynccontextmanager
 async def _lifespan(app: web.Application, contribution: Contribution, statistics: Statistics) -> AsyncIterator[None]:
-    """Keep open what the plugin opens; what it yields is found in ``app`` by its keys."""
+    """Run the lifespan of the plugin, and store the values that it yields in ``app``."""
     plugins, plugin, context = app[PLUGINS], contribution.plugin, contribution.context
     plugins.refuse_failures()
-    if not contribution.is_active:  # a plugin that it requires could not open what it needs
+    if not contribution.is_active:  # a plugin that it requires has failed
         yield
         return
     async with AsyncExitStack() as stack:
@@ -197,7 +197,7 @@ async def _close(app: web.Application, plugin: Plugin, lifespan: Lifespan, *_: o
         with app[DATABASE].bound():
             await lifespan.__aexit__(None, None, None)
     except Exception:
-        log.exception("plugin not closed", plugin=plugin.slug)
+        log.exception("plugin failed to shut down", plugin=plugin.slug)
         raise
 
 
@@ -208,7 +208,7 @@ def _context_manager(lifespan: object) -> Lifespan:
 
 
 def _mount(app: web.Application) -> None:
-    """Mount the routes of the plugins that have opened what they need, and describe no others."""
+    """Mount the routes of the active plugins, and remove failed plugins from the API document."""
     contributions = app[CONTRIBUTIONS]
     app[PLUGINS].refuse_failures()
     if not all(contribution.is_active for contribution in contributions):

@@ -1,4 +1,4 @@
-"""What is set up at a site: its settings, its plugins, and what these bring."""
+"""An installation: its settings, its plugins, and their contributions."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -28,17 +28,17 @@ class Installation(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings, installed: Iterable[Plugin] | None = None) -> "Installation":
-        """The site of ``settings``, with the plugins of this environment unless ``installed`` names others.
+        """Return the installation of ``settings``, with the plugins of this environment or those in ``installed``.
 
         Raises:
-            StartError: Settings or plugins do not allow to start; the text has a line for each reason.
+            StartError: Settings or plugins prevent the start; the text has a line for each reason.
         """
         plugins = Plugins(discover() if installed is None else installed, settings.plugins)
         return cls(settings, plugins, collect(plugins, settings))
 
     @classmethod
     def load(cls, config: Path | None) -> "Installation":
-        """The site of the settings file ``config`` and the environment, whose log is written as they say.
+        """Return the installation of the settings file ``config`` and the environment, and configure its log.
 
         Raises:
             SettingsError: The settings are not valid.
@@ -49,17 +49,17 @@ class Installation(NamedTuple):
         return cls.of(settings)
 
     def database(self) -> Database:
-        """The database of the site with the models of its plugins, not connected yet."""
+        """Return the database with the models of the plugins, not connected yet."""
         slugs = {event.name: it.plugin.slug for it in self.contributions for event in it.events}
         veto = before_commit(self.plugins, self.contributions)
         return Database(self.settings.database, tortoise_apps(self.contributions), slugs, veto)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Database]:
-        """The database, which answers.
+        """Yield the connected database.
 
         Raises:
-            StartError: It does not.
+            StartError: The database does not respond.
         """
         database = self.database()
         async with database.connected():
@@ -68,12 +68,15 @@ class Installation(NamedTuple):
 
     @asynccontextmanager
     async def current(self) -> AsyncIterator[Database]:
-        """The database, which answers and whose schema is up to date.
+        """Yield the connected database, whose schema is up to date.
 
         Raises:
-            StartError: It does not, or is not.
+            StartError: The database does not respond, or migrations are missing.
         """
         async with self.connected() as database:
             if missing := await pending(database):
-                raise StartError(f"The schema is behind: {', '.join(missing)} must be applied.")
+                raise StartError(
+                    f"The database schema is out of date. Missing migrations: {', '.join(missing)}. "
+                    "Run `jobbergate-server migrate`."
+                )
             yield database

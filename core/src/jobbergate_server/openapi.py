@@ -1,11 +1,11 @@
-"""The API document: OpenAPI 3.1, made from aiohttp-apispec's decorators and from what the core knows of every route.
+"""The API document: OpenAPI 3.1, from aiohttp-apispec's decorators and from the routes.
 
-aiohttp-apispec itself writes Swagger 2.0. Its decorators leave what they are told on the handler; this module reads it
-without changing it, so that any number of applications in one process have the same document.
+aiohttp-apispec itself writes Swagger 2.0. Its decorators store their arguments on the handler. This module only reads
+them, so that all applications in one process have the same document.
 
-What a handler's decorators leave out is derived: the summary and the description from its docstring, the errors that
-the core answers for it, and examples of bodies from the examples of their fields. An error that only the handler knows
-is declared with its status and a description: ``@docs(responses={"409": {"description": "…"}})``.
+This module derives the parts that the decorators do not declare. The summary and the description are the docstring.
+The errors are those of the core. The examples of bodies are those of their fields. A handler declares its own errors
+with a status and a description: ``@docs(responses={"409": {"description": "…"}})``.
 """
 
 import inspect
@@ -35,54 +35,64 @@ from jobbergate_server.routing.route import BODIES, MOUNT, WRITING, Route, schem
 OPENAPI_VERSION = "3.1.0"
 TITLE = "Jobbergate Server"
 DESCRIPTION = """\
-Applications are templates of job scripts. Job scripts are what a cluster runs. Job submissions send them there.
+Applications are templates of job scripts. Job scripts run on clusters. Job submissions send them to a cluster.
 
-Every request carries an access token of the site's OpenID Connect provider (*Authorize*); what it allows stands in
-its list of permissions. Everybody sees everything that the token allows; only the owner of a thing changes or deletes
-it.
+Every request carries an access token of the OpenID Connect provider (*Authorize*). The permissions of the token
+determine the operations that it allows. All callers with a permission see all resources. Only the owner of a resource
+can change or delete it.
 
-Times are in UTC. Errors are answered as `{"detail": …}`: a text, or for status 422 a list of what is wrong.
+Times are in UTC. The body of an error response is `{"detail": …}`: a text, or for status 422 a list of invalid values.
 
-What a GET answers has an `ETag`. Sent back as `If-None-Match`, it asks for an answer only if that has changed (304
-otherwise). Sent as `If-Match` with a PUT or DELETE of the same path, it allows that only if nobody has changed it
-meanwhile (412 otherwise). A POST with an `Idempotency-Key` of the client's choosing may be repeated for 24 hours:
-it is done once, and every repeat gets the same answer.
+Each GET response has an `ETag`. With `If-None-Match`, a GET returns the resource only if it has changed (304
+otherwise). With `If-Match`, a PUT or DELETE of the same path succeeds only if the resource has not changed (412
+otherwise). A POST with an `Idempotency-Key` that the client chose can be repeated for 24 hours. The server executes it
+once, and returns the same response to every repeat.
 """
 PARAMETERS = {"match_info": "path", "querystring": "query", "headers": "header"}
 OF_HTTP = frozenset({"accept", "authorization", "content-length", "content-type"})
-"""Headers that clients send by themselves; they are no parameters of an operation."""
+"""Headers that HTTP clients set; they are not parameters of an operation."""
 
 DETAIL_TEXT = {"type": "string"}
 DETAIL_PROBLEMS = {"oneOf": [DETAIL_TEXT, {"type": "array", "items": {"$ref": "#/components/schemas/Problem"}}]}
 PROBLEM = {"loc": ["path", "id"], "msg": "value is not a valid integer", "type": "type_error.integer"}
 
 ERRORS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
-    "400": ("BadRequest", "The request makes no sense.", DETAIL_TEXT, "There was an error parsing the body"),
+    "400": ("BadRequest", "The request is malformed.", DETAIL_TEXT, "There was an error parsing the body"),
     "401": ("Unauthorized", "The token is missing or not valid.", DETAIL_TEXT, "Not authenticated"),
-    "403": ("Forbidden", "The token does not allow this.", DETAIL_TEXT, "Not authorized"),
-    "404": ("NotFound", "There is no such thing.", DETAIL_TEXT, "Not Found"),
+    "403": (
+        "Forbidden",
+        "The token lacks the permission, or the caller is not the owner.",
+        DETAIL_TEXT,
+        "Not authorized",
+    ),
+    "404": ("NotFound", "Not found.", DETAIL_TEXT, "Not Found"),
     "408": ("RequestTimeout", "The body was not sent in time.", DETAIL_TEXT, "The body was not received in time."),
-    "409": ("Conflict", "The request contradicts what is stored.", DETAIL_TEXT, "Already in use."),
+    "409": ("Conflict", "The request conflicts with an existing record.", DETAIL_TEXT, "Already in use."),
     "412": (
         "PreconditionFailed",
-        "The thing is not in the state that `If-Match` or `If-None-Match` asks for.",
+        "Precondition failed: the resource does not match `If-Match` or `If-None-Match`.",
         DETAIL_TEXT,
         "Precondition failed: the resource does not match If-Match.",
     ),
     "413": ("ContentTooLarge", "The body is too large.", DETAIL_TEXT, "Request Entity Too Large"),
-    "422": ("Unprocessable", "A list of the values that are not valid, or a text.", DETAIL_PROBLEMS, [PROBLEM]),
-    "503": ("Unavailable", "Something is away that this needs; repeat it later.", DETAIL_TEXT, "Try again later."),
+    "422": ("Unprocessable", "A list of the invalid values, or a text.", DETAIL_PROBLEMS, [PROBLEM]),
+    "503": (
+        "Unavailable",
+        "A dependency (database or file store) is unavailable; retry after Retry-After seconds.",
+        DETAIL_TEXT,
+        "Try again later.",
+    ),
 }
-"""By status: the name of the shared response, its description, the schema of its detail, and an example of that."""
+"""By status: the name and the description of the shared response, and the schema and an example of its detail."""
 
 CHALLENGED = {"401": "`Bearer`.", "403": "`Bearer`, where the token lacks the permission."}
-"""When an error has the header `WWW-Authenticate`."""
+"""By status, the description of the header `WWW-Authenticate`."""
 
 DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)
 
 
 class _Part(NamedTuple):
-    """What a plugin has in the document."""
+    """The part of a plugin in the document."""
 
     slug: str
     summary: str
@@ -90,7 +100,7 @@ class _Part(NamedTuple):
 
 
 def build_document(contributions: Iterable[Contribution]) -> dict[str, Any]:
-    """The document of all routes of ``contributions``."""
+    """Return the document of all routes of ``contributions``."""
     return _document([_part(it) for it in contributions])
 
 
@@ -118,7 +128,7 @@ def _document(parts: Iterable[_Part]) -> dict[str, Any]:
 
 
 def encoded_document(contributions: Iterable[Contribution]) -> bytes:
-    """The document of all routes of ``contributions`` as JSON, written once for all applications that have the same."""
+    """Return the document of all routes of ``contributions`` as JSON; equal documents are encoded once."""
     return _encoded(tuple(_part(it) for it in contributions))
 
 
@@ -134,41 +144,41 @@ def _encoded(parts: tuple[_Part, ...]) -> bytes:
 
 
 def _operation(converter: OpenAPIConverter, slug: str, route: Route) -> dict[str, Any]:
-    told: dict[str, Any] = getattr(route.handler, "__apispec__", {})
-    summary, description = _texts(route, told)
+    annotations: dict[str, Any] = getattr(route.handler, "__apispec__", {})
+    summary, description = _texts(route, annotations)
     operation = {
         "operationId": route.name,
         "tags": [slug],
         "summary": summary,
         "description": description,
-        "parameters": _parameters(converter, route, told),
-        "responses": _responses(converter, route, told),
+        "parameters": _parameters(converter, route, annotations),
+        "responses": _responses(converter, route, annotations),
     }
-    if body := _body(converter, told):
+    if body := _body(converter, annotations):
         operation["requestBody"] = {"required": True, "content": body}
     if route.permission is not Access.PUBLIC:
         operation["security"] = [{"bearer": []}]
     return operation
 
 
-def _texts(route: Route, told: dict[str, Any]) -> tuple[str, str]:
-    """The summary and the description of the operation; the latter tells also what a token must allow."""
+def _texts(route: Route, annotations: dict[str, Any]) -> tuple[str, str]:
+    """Return the summary and the description of the operation; the description names the required permission."""
     handler = route.handler
     doc = inspect.cleandoc((handler if inspect.isroutine(handler) else type(handler).__call__).__doc__ or "")
-    summary, description = told.get("summary"), told.get("description") or doc
+    summary, description = annotations.get("summary"), annotations.get("description") or doc
     if summary is None:
         summary, _, description = doc.partition("\n")
     paragraphs = [description.strip()]
     if isinstance(handler, ListQuery):
-        paragraphs.append(f"`search` looks in {', '.join(f'`{name}`' for name in handler.search)}.")
+        paragraphs.append(f"`search` applies to {', '.join(f'`{name}`' for name in handler.search)}.")
     permission = route.permission
     allowed = f"Needs the permission `{permission.name}`." if isinstance(permission, Permission) else permission.value
     return summary.removesuffix("."), "\n\n".join(filter(None, [*paragraphs, allowed]))
 
 
-def _parameters(converter: OpenAPIConverter, route: Route, told: dict[str, Any]) -> list[dict[str, Any]]:
-    parameters: list[dict[str, Any]] = deepcopy(told.get("parameters", []))
-    for declared in told.get("schemas", []):
+def _parameters(converter: OpenAPIConverter, route: Route, annotations: dict[str, Any]) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = deepcopy(annotations.get("parameters", []))
+    for declared in annotations.get("schemas", []):
         if (location := PARAMETERS.get(declared["location"])) is not None:
             parameters += converter.schema2parameters(declared["schema"], location=location)
     parameters = [it for it in parameters if it["in"] != "header" or it["name"].lower() not in OF_HTTP]
@@ -185,21 +195,21 @@ def _parameters(converter: OpenAPIConverter, route: Route, told: dict[str, Any])
     return parameters
 
 
-def _body(converter: OpenAPIConverter, told: dict[str, Any]) -> dict[str, Any]:
+def _body(converter: OpenAPIConverter, annotations: dict[str, Any]) -> dict[str, Any]:
     return {
         BODIES[declared["location"]]: _content(converter, declared["schema"], answered=False)
-        for declared in told.get("schemas", [])
+        for declared in annotations.get("schemas", [])
         if declared["location"] in BODIES
     }
 
 
-def _responses(converter: OpenAPIConverter, route: Route, told: dict[str, Any]) -> dict[str, Any]:
-    declared: dict[str, dict[str, Any]] = told.get("responses", {})
-    responses: dict[str, Any] = {status: _shared(status) for status in _expected_errors(route, told)}
+def _responses(converter: OpenAPIConverter, route: Route, annotations: dict[str, Any]) -> dict[str, Any]:
+    declared: dict[str, dict[str, Any]] = annotations.get("responses", {})
+    responses: dict[str, Any] = {status: _shared(status) for status in _expected_errors(route, annotations)}
     if isinstance(route.handler, ListQuery):
         detail = f"Invalid sorting column requested: nothing. Must be one of {route.handler.sort}"
         responses["400"] = {
-            "description": "The list is not sorted by that field.",
+            "description": "The list cannot be sorted by this field.",
             "content": _error_content("400", detail),
         }
     if not any(status.startswith("2") for status in declared):
@@ -216,9 +226,9 @@ def _responses(converter: OpenAPIConverter, route: Route, told: dict[str, Any]) 
     return dict(sorted(responses.items()))
 
 
-def _expected_errors(route: Route, told: dict[str, Any]) -> Iterator[str]:
-    """The statuses that the core answers before the handler, or for it."""
-    locations = {declared["location"] for declared in told.get("schemas", [])}
+def _expected_errors(route: Route, annotations: dict[str, Any]) -> Iterator[str]:
+    """Yield the error statuses that the core returns before the handler, or for it."""
+    locations = {declared["location"] for declared in annotations.get("schemas", [])}
     if route.permission is not Access.PUBLIC:
         yield from ("401", "403", "503")
     if "{" in route.path:
@@ -232,7 +242,7 @@ def _expected_errors(route: Route, told: dict[str, Any]) -> Iterator[str]:
 
 
 def _null_content(route: Route) -> dict[str, Any]:
-    """The body of an answer without a value: JSON's null, unless the status has no body."""
+    """Return the body of a response without a value: JSON's null, unless the status has no body."""
     returned = inspect.signature(route.handler).return_annotation
     if returned not in (None, "None") or route.status == HTTPStatus.NO_CONTENT:
         return {}
@@ -247,7 +257,7 @@ def _content(converter: OpenAPIConverter, schema: ma.Schema, *, answered: bool) 
 
 
 def _example(schema: ma.Schema, *, answered: bool) -> dict[str, Any]:
-    """The examples of the schema's fields, as one body; empty when a field that it must have has none."""
+    """Return the examples of the schema's fields as one body; empty if a required field has no example."""
     example: dict[str, Any] = {}
     for name, field in (schema.dump_fields if answered else schema.load_fields).items():
         inner = getattr(field, "inner", None)
@@ -264,9 +274,9 @@ def _example(schema: ma.Schema, *, answered: bool) -> dict[str, Any]:
 
 
 def _adapt(_: OpenAPIConverter, field: ma.fields.Field[Any], *, ret: dict[str, Any]) -> dict[str, Any]:
-    """What a field's schema has otherwise than apispec writes it."""
+    """Adapt the schema that apispec writes for a field."""
     if "example" in ret:
-        ret["examples"] = [ret.pop("example")]  # JSON Schema's keyword, which OpenAPI has since 3.1
+        ret["examples"] = [ret.pop("example")]  # JSON Schema's keyword, in OpenAPI since 3.1
     return {"type": "string", "contentMediaType": "application/octet-stream"} if isinstance(field, File) else {}
 
 
@@ -289,7 +299,7 @@ def _add_components(spec: APISpec) -> None:
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "An access token of the site's OpenID Connect provider.",
+        "description": "An access token of the OpenID Connect provider.",
     }
     problem = {
         "type": "object",
@@ -298,11 +308,11 @@ def _add_components(spec: APISpec) -> None:
             "loc": {
                 "type": "array",
                 "items": {"type": ["string", "integer"]},
-                "description": "Where the value stands: `body`, `query`, `path` or `header`, and the way from there.",
+                "description": "Location of the value: `body`, `query`, `path` or `header`, and the keys below it.",
             },
-            "msg": {"type": "string", "description": "What is wrong, in words."},
-            "type": {"type": "string", "description": "What is wrong, for programs."},
-            "ctx": {"type": "object", "description": "The numbers or words in the text."},
+            "msg": {"type": "string", "description": "Error message for people."},
+            "type": {"type": "string", "description": "Error type for programs."},
+            "ctx": {"type": "object", "description": "Values that the message contains."},
         },
     }
     spec.components.security_scheme("bearer", bearer)

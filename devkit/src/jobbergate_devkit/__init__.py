@@ -1,1 +1,1 @@
-"""What authors of plugins need, and production does not."""
+"""Tools for authors of plugins, which production installs do not contain."""

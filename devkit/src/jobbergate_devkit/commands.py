@@ -8,7 +8,7 @@ import click
 
 from jobbergate_devkit import new_plugin, server
 from jobbergate_devkit.issuer import Issuer
-from jobbergate_devkit.makemigrations import draft
+from jobbergate_devkit.makemigrations import new_migration
 from jobbergate_server import MOUNT
 from jobbergate_server.cli.options import config_option, configure, port_option
 from jobbergate_server.installation import Installation
@@ -20,9 +20,9 @@ from jobbergate_server.settings import Server
 @config_option
 @click.option("--host", help="The loopback address to listen on: server.host.")
 @port_option
-@click.option("--samples/--no-samples", default=True, show_default=True, help="Fill an empty database with samples.")
+@click.option("--samples/--no-samples", default=True, show_default=True, help="Add sample rows to an empty database.")
 def serve_dev(config: Path | None, host: str | None, port: int | None, samples: bool) -> None:  # noqa: FBT001 - click's options
-    """Serve for development: on loopback, with an OpenID Connect issuer of its own, migrating by itself."""
+    """Serve for development: on loopback, with a built-in OpenID Connect issuer and automatic migrations."""
     command = [sys.argv[0], "token", *(["--config", str(config)] if config else [])]
     server.serve(configure(config, host, port), samples=samples, token_command=shlex.join(command))
 
@@ -30,40 +30,50 @@ def serve_dev(config: Path | None, host: str | None, port: int | None, samples: 
 @click.command("new-plugin")
 @click.argument("name")
 def create_plugin(name: str) -> None:
-    """Write a new plugin into the directory NAME, such as acme-licences for the resource /jobbergate/licences."""
+    """Create a plugin in the directory NAME, such as acme-licences for the resource /jobbergate/licences."""
     names = new_plugin.create(name, Path())
     defaults = Server()
     click.echo(
-        f"Written to {name}. Next:\n"
+        f"Created {name}. Next steps:\n"
         "\n"
         f"    pip install -e './{name}[testing]'\n"
         "    jobbergate-server migrate\n"
         "\n"
-        f"From its next start the server has http://{defaults.host}:{defaults.port}{MOUNT}/{names.slug}"
+        f"After a restart, the server serves http://{defaults.host}:{defaults.port}{MOUNT}/{names.slug}"
     )
 
 
 @click.command()
 @click.argument("slug")
 @config_option
-@click.option("--name", help="What the migration is called, after its number; what it does by default.")
+@click.option("--name", help="Name of the migration, after its number. Default: a summary of its changes.")
 def makemigrations(slug: str, config: Path | None, name: str | None) -> None:
-    """Write the next migration of a plugin, from how its models differ from its migrations."""
-    drafted = draft(slug, name, timeout=configure(config).plugins.start_timeout)
-    if drafted is None:
+    """Write the next migration of a plugin, from the differences between its models and its migrations."""
+    migration = new_migration(slug, name, timeout=configure(config).plugins.start_timeout)
+    if migration is None:
         click.echo("No changes.")
         return
-    drafted.write()
-    click.echo("\n  ".join([str(drafted.path), *drafted.changes]))
+    migration.write()
+    click.echo("\n  ".join([str(migration.path), *migration.changes]))
 
 
 @click.command()
 @config_option
-@click.option("--email", default=server.EMAIL, show_default=True, help="Whom the token is for.")
-@click.option("--client-id", default=server.CLIENT_ID, show_default=True, help="The client, for an agent its cluster.")
-@click.option("--permission", "permissions", multiple=True, help="What the token allows; everything by default.")
+@click.option("--email", default=server.EMAIL, show_default=True, help="E-mail address of the user (claim email).")
+@click.option(
+    "--client-id",
+    default=server.CLIENT_ID,
+    show_default=True,
+    help="Client ID (claim azp). For an agent, the name of its cluster.",
+)
+@click.option(
+    "--permission",
+    "permissions",
+    multiple=True,
+    help="Permission of the token; can be repeated. Default: all permissions.",
+)
 def token(config: Path | None, email: str, client_id: str, permissions: tuple[str, ...]) -> None:
-    """Print a token of the development issuer, and nothing else."""
+    """Print a token of the development issuer."""
     installation = Installation.load(config)
     issuer = Issuer.load(server.DIRECTORY, installation.settings.oidc.permissions_claim)
     allowed = permissions or permission_names(installation.contributions)

@@ -1,4 +1,4 @@
-"""The development issuer: a key and a URL of the server's own, with which it signs tokens for whoever runs it."""
+"""The development issuer: a key and a URL with which the development server issues tokens."""
 
 import os
 import tempfile
@@ -16,23 +16,23 @@ from jobbergate_server.errors import StartError
 
 ALGORITHM = "RS256"
 LIFETIME = 86_400
-"""Seconds for which a token is valid unless it is told."""
+"""Default lifetime of a token, in seconds."""
 KEY_FILE = "private.pem"
 URL_FILE = "issuer.url"
 
 
 class NoIssuer(StartError):
-    """There is no development issuer where one is looked for."""
+    """The error of a directory without a development issuer."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(f"No development issuer in {directory}: start `jobbergate-server dev` first.")
 
 
 class Issuer:
-    """The signing part of an OpenID Connect provider for development: it signs any token that it is asked for.
+    """The signing part of an OpenID Connect provider for development: it signs any requested token.
 
-    Its key and its URL are files in a directory, so that tokens outlive a restart and other processes can issue them.
-    It writes permissions where the server that it is for looks for them: under the keys ``permissions_claim``.
+    Its key and its URL are files in a directory. Tokens remain valid after a restart, and other processes can issue
+    them. The claim at the path ``permissions_claim`` has the permissions, as the server expects.
     """
 
     def __init__(self, key: RSAKey, url: str, permissions_claim: Sequence[str] = PERMISSIONS_CLAIM) -> None:
@@ -43,7 +43,7 @@ class Issuer:
 
     @classmethod
     def open(cls, directory: Path, url: str, permissions_claim: Sequence[str] = PERMISSIONS_CLAIM) -> Self:
-        """The issuer in ``directory``, made if there is none, and from now on known by ``url``."""
+        """Return the issuer in ``directory`` with the new URL ``url``; create it if it does not exist."""
         directory.mkdir(parents=True, exist_ok=True)
         key_file = directory / KEY_FILE
         if not key_file.exists():
@@ -53,10 +53,10 @@ class Issuer:
 
     @classmethod
     def load(cls, directory: Path, permissions_claim: Sequence[str] = PERMISSIONS_CLAIM) -> Self:
-        """The issuer that a server made in ``directory``.
+        """Return the issuer that a server created in ``directory``.
 
         Raises:
-            NoIssuer: No server made one.
+            NoIssuer: The directory contains no issuer.
         """
         try:
             key, url = (directory / KEY_FILE).read_bytes(), (directory / URL_FILE).read_text()
@@ -74,9 +74,9 @@ class Issuer:
         subject: str | None = None,
         **claims: object,
     ) -> str:
-        """A signed token for a person with an e-mail or a program with a client id, for ``lifetime`` seconds from now.
+        """Return a token for a user with ``email`` or a client with ``client_id``, valid for ``lifetime`` seconds.
 
-        The subject is the e-mail or the client id when it is not told; ``claims`` are added, and win over all others.
+        The default of ``subject`` is the e-mail address or the client id. ``claims`` override all other claims.
         """
         now = int(time.time())
         allowed: object = list(permissions)
@@ -98,36 +98,36 @@ class Issuer:
         )
 
     def verified(self, token: str) -> Mapping[str, Any] | None:
-        """The claims of a token that this issuer has signed and that is still valid, whatever it is for; else None."""
+        """Return the claims of a valid token of this issuer, of any audience; otherwise None."""
         try:
             claims = jwt.decode(token, self._key, algorithms=[ALGORITHM]).claims
-        except (JoseError, ValueError, TypeError, RecursionError):  # for one text or another that is no token
+        except (JoseError, ValueError, TypeError, RecursionError):  # some texts that are not tokens raise each of these
             return None
         return claims if time.time() < claims["exp"] else None
 
     def public_keys(self) -> dict[str, object]:
-        """The key set (RFC 7517) that tokens of this issuer are verified with."""
+        """Return the key set (RFC 7517) that verifies tokens of this issuer."""
         return {"keys": [self._key.as_dict(private=False, kid=self._kid, use="sig", alg=ALGORITHM)]}
 
 
 def _create(file: Path, content: bytes) -> None:
-    """Write a new file, complete from the moment it exists; the one that another process was faster with is kept."""
-    draft = _draft(file, content)
+    """Create a file atomically; keep the file of another process that was faster."""
+    temporary = _temporary(file, content)
     try:
-        os.link(draft, file)
+        os.link(temporary, file)
     except FileExistsError:
         pass
     finally:
-        draft.unlink()
+        temporary.unlink()
 
 
 def _replace(file: Path, content: bytes) -> None:
-    """Write a file, at no moment missing or incomplete."""
-    _draft(file, content).replace(file)
+    """Replace a file atomically."""
+    _temporary(file, content).replace(file)
 
 
-def _draft(file: Path, content: bytes) -> Path:
-    """A file beside ``file`` that only its owner may read, with ``content``."""
+def _temporary(file: Path, content: bytes) -> Path:
+    """Write ``content`` to a temporary file beside ``file``, which only its owner can read; return its path."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)

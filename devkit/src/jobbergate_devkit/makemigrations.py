@@ -1,4 +1,7 @@
-"""The next migration of a plugin, drafted from how its models differ from its migrations; it needs no database."""
+"""The next migration of a plugin, from the differences between its models and its migrations.
+
+No database is needed.
+"""
 
 import asyncio
 import re
@@ -36,35 +39,35 @@ from jobbergate_server.plugins.registry import Plugins
 from jobbergate_server.plugins.table_names import models_of
 
 PACKAGE = '"""Changes of the tables, in order."""\n'
-"""What a new package of migrations holds."""
+"""The text of a new package of migrations."""
 
 DOING = "makemigrations"
 IMPORT = re.compile(r"^from jobbergate_server\.\S+ import (.+)$", re.MULTILINE)
 
 Relation = ForeignKeyFieldInstance[Model] | ManyToManyFieldInstance[Model]
 Columns = Mapping[tuple[str, str, str], MigrationKey]
-"""Apps, models and fields, each with the migration since which there is one of that name."""
+"""Apps, models and fields, each with the first migration that creates it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A migration that is not written yet: its file, the text of it, and a line for each thing that it does."""
+class NewMigration:
+    """A migration that is not written yet: its path, its text, and a line for each change."""
 
     path: Path
     text: str
     changes: tuple[str, ...]
 
     def write(self) -> None:
-        """Write the file, and the package that it belongs to when there is none.
+        """Write the file, and its package if that does not exist.
 
         Raises:
-            StartError: It cannot be written, or would be lost with the next installation.
+            StartError: The file cannot be written, or the next installation would delete it.
         """
         for kind in ("purelib", "platlib"):
             if self.path.is_relative_to(folder := sysconfig.get_path(kind)):
                 raise StartError(
-                    f"{self.path} would be lost with the next installation, because the plugin's code is a copy in "
-                    f"{folder}. Install the plugin from its sources, with `pip install -e`."
+                    f"The next installation would delete {self.path}, because {folder} contains a copy of the plugin's "
+                    "code. Install the plugin from its sources, with `pip install -e`."
                 )
         try:
             self.path.parent.mkdir(exist_ok=True)
@@ -77,18 +80,21 @@ class Draft:
             raise StartError(f"{self.path} cannot be written: {error.strerror}") from None
 
 
-def draft(slug: str, name: str | None = None, *, timeout: float = settings.Plugins().start_timeout) -> Draft | None:
-    """The migration that brings the tables of the plugin ``slug`` up to its models; None when they are.
+def new_migration(
+    slug: str, name: str | None = None, *, timeout: float = settings.Plugins().start_timeout
+) -> NewMigration | None:
+    """Return the migration from the plugin's migrations to its models; None if they do not differ.
 
-    It is called ``name``, or by what it does, after its number. Code of the plugin has ``timeout`` seconds.
+    Its name is a number and ``name``, which is a summary of the changes by default. Code of the plugin must end within
+    ``timeout`` seconds.
 
     Raises:
-        StartError: There is no such plugin, it has no models, or there can be no such migration.
+        StartError: The plugin is not installed or has no models, or a migration cannot make these changes.
     """
     installed = discover()
     if slug not in {plugin.slug for plugin in installed}:
         known = ", ".join(dict.fromkeys(plugin.slug for plugin in installed)) or "none"
-        raise StartError(f"No plugin {slug!r} is installed. Those that are: {known}.")
+        raise StartError(f"The plugin {slug!r} is not installed. Installed plugins: {known}.")
     plugins = Plugins(select(installed, [slug]), settings.Plugins(start_timeout=timeout))
     plugins.refuse_failures(conflicts([], plugins.duplicates))
     described = {plugin.label: plugins.call_one(plugin, "register_models", _models) for plugin in plugins.active}
@@ -96,7 +102,7 @@ def draft(slug: str, name: str | None = None, *, timeout: float = settings.Plugi
     plugin = next(plugin for plugin in plugins.active if plugin.slug == slug)
     models = described[plugin.label]
     if models is None:
-        raise StartError(f"The plugin {slug!r} has no models: it does not implement the hook register_models.")
+        raise StartError(f"The plugin {slug!r} has no models. Implement the hook register_models.")
     apps = {label: _app(models) for label, models in described.items() if models}
     _refuse(plugin, _strange_relations(models, apps))
     compared = plugins.attempt(plugin, DOING, lambda: asyncio.run(_compare(plugin.label, apps)))
@@ -107,30 +113,30 @@ def draft(slug: str, name: str | None = None, *, timeout: float = settings.Plugi
     path = _package(plugin, models.migrations) / f"{compared.name(plugin.label, name)}.py"
     text = plugins.attempt(plugin, DOING, lambda: _text(path.stem, plugin.label, compared))
     plugins.refuse_failures()
-    return Draft(path, str(text), tuple(operation.describe() for operation in compared.operations))
+    return NewMigration(path, str(text), tuple(operation.describe() for operation in compared.operations))
 
 
 class _Comparison(NamedTuple):
-    """What leads from the migrations of an app to its models, and what the migrations of all apps lead to."""
+    """The operations from the migrations of an app to its models, and the result of the migrations of all apps."""
 
     operations: list[TortoiseOperation]
     graph: MigrationGraph
     columns: Columns
 
     def newest(self, label: str) -> list[MigrationKey]:
-        """The migrations of the app that no other one of it depends on."""
+        """Return the migrations of the app that no other migration of the app depends on."""
         own = {key: node for key, node in self.graph.node_map.items() if key.app_label == label}
         return sorted(key for key, node in own.items() if not any(child.key in own for child in node.children))
 
     def name(self, label: str, given: str | None) -> str:
-        """The name of the next migration of the app: a number, and what it is called."""
+        """Return the name of the next migration of the app: a number, and ``given`` or a summary."""
         own = [key.name for key in self.graph.nodes if key.app_label == label]
         number = max((int(found[0]) for name in own if (found := re.match(r"\d+", name))), default=len(own)) + 1
         return format_migration_name(number, given or (self.summary if own else "initial"))
 
     @property
     def summary(self) -> str:
-        """What the operations do, in a few words."""
+        """A short summary of the operations."""
         more = " and more" if len(self.operations) > 1 else ""
         return f"{self.operations[0].describe()}{more}"
 
@@ -141,13 +147,13 @@ class _Comparison(NamedTuple):
 
 
 class _NothingApplied(MigrationRecorder):
-    """The record of a database to which nothing was applied, and that is not there."""
+    """The recorder of a database that does not exist, without applied migrations."""
 
     def __init__(self) -> None:
         super().__init__(None)
 
     async def applied_migrations(self) -> list[MigrationKey]:
-        """None."""
+        """Return no migrations."""
         return []
 
 
@@ -158,13 +164,13 @@ def _refuse(plugin: Plugin, reasons: Iterable[str]) -> None:
 
 def _models(models: object) -> Models:
     if not isinstance(models, Models):
-        raise TypeError(f"{models!r} is not a Models")
+        raise TypeError(f"{models!r} is not an instance of Models")
     import_module(models.module)
     return models
 
 
 def _app(models: Models) -> dict[str, Any]:
-    """Tortoise's description of the models; without migrations as long as there is no package of them."""
+    """Return Tortoise's description of the models; without migrations if their package does not exist."""
     migrations = {"migrations": models.migrations} if _spec(models.migrations) else {}
     return {"models": [models.module], **migrations}
 
@@ -172,22 +178,24 @@ def _app(models: Models) -> dict[str, Any]:
 def _spec(module: str) -> ModuleSpec | None:
     try:
         return find_spec(module)
-    except ModuleNotFoundError:  # what it would be in is not there either, or is no package
+    except ModuleNotFoundError:  # the parent does not exist, or is not a package
         return None
 
 
 def _package(plugin: Plugin, name: str) -> Path:
-    """The directory of the package ``name``, which may have to be made."""
+    """Return the directory of the package ``name``, which may not exist yet."""
     for package, below in (name, ""), (name.rpartition(".")[0], name.rpartition(".")[2]):
         if package and (spec := _spec(package)) and spec.submodule_search_locations:
             return Path(spec.submodule_search_locations[0]) / below
-    raise StartError(f"plugin {plugin.slug!r}: the migrations {name!r} are no package, and in none that there is")
+    raise StartError(
+        f"plugin {plugin.slug!r}: the migrations {name!r} must be a package, or a new one in an existing package"
+    )
 
 
 def _relations(fields: Iterable[object]) -> Iterator[tuple[Relation, str, str]]:
-    """Those of the fields that point to other models, with the apps and the names of these."""
+    """Yield the fields that reference other models, with the apps and the names of these models."""
     for field in fields:
-        if isinstance(field, ManyToManyFieldInstance) and field._generated:  # noqa: SLF001 - what Tortoise keeps of the other side, which brings nothing
+        if isinstance(field, ManyToManyFieldInstance) and field._generated:  # noqa: SLF001 - Tortoise's only mark of the other side, which adds no table
             continue
         if isinstance(field, ForeignKeyFieldInstance | ManyToManyFieldInstance) and isinstance(field.model_name, str):
             app, _, model = field.model_name.rpartition(".")
@@ -195,13 +203,13 @@ def _relations(fields: Iterable[object]) -> Iterator[tuple[Relation, str, str]]:
 
 
 def _strange_relations(models: Models, apps: Mapping[str, object]) -> Iterator[str]:
-    """A line for each field that points to a model of an app that the plugin does not require."""
+    """Yield a line for each field that references a model of an app that the plugin does not require."""
     for model in models_of(models.module):
         for field, app, _ in _relations(meta(model).fields_map.values()):
             if app not in apps:
                 yield (
-                    f"{model.__name__}.{field.model_field_name} points to {field.model_name}, and the plugin requires "
-                    "no distribution that has it"
+                    f"{model.__name__}.{field.model_field_name} references {field.model_name}, but the plugin does not "
+                    "require its distribution"
                 )
 
 
@@ -225,7 +233,7 @@ async def _compare(label: str, apps: dict[str, dict[str, Any]]) -> _Comparison:
 
 
 def _fields(operation: TortoiseOperation) -> Iterator[object]:
-    """The fields that the operation brings."""
+    """Yield the fields that the operation adds or alters."""
     if isinstance(operation, CreateModel):
         yield from (field for _, field in operation.fields)
     elif isinstance(operation, AddField | AlterField):
@@ -233,7 +241,7 @@ def _fields(operation: TortoiseOperation) -> Iterator[object]:
 
 
 def _across(label: str, compared: _Comparison) -> Iterator[tuple[str, tuple[str, str, str]]]:
-    """The references to columns of other apps: the models that are named, and the columns."""
+    """Yield the references to columns of other apps: the names of the models, and the columns."""
     for operation in compared.operations:
         for field, app, model in _relations(_fields(operation)):
             if app != label:
@@ -243,7 +251,7 @@ def _across(label: str, compared: _Comparison) -> Iterator[tuple[str, tuple[str,
 
 
 def _impossible(label: str, compared: _Comparison) -> Iterator[str]:
-    """A line for each operation that no database could do."""
+    """Yield a line for each operation that no database can execute."""
     for operation in compared.operations:
         if isinstance(operation, AddField):
             field = operation.field
@@ -251,18 +259,18 @@ def _impossible(label: str, compared: _Comparison) -> Iterator[str]:
                 continue
             if not (field.null or field.generated or field.has_db_default()):
                 yield (
-                    f"{operation.model_name}.{operation.name} is new and must not be null, so there is nothing to put "
-                    "into the rows that there are: give it a db_default, or null=True"
+                    f"{operation.model_name}.{operation.name}: New column is NOT NULL and has no default for existing "
+                    "rows. Set db_default or null=True."
                 )
     for named, column in _across(label, compared):
         if column not in compared.columns:
-            yield f"no migration makes the table of {named}, which comes first: write that one"
+            yield f"no migration creates the table of {named}: write that migration first"
 
 
 def _text(name: str, label: str, compared: _Comparison) -> str:
     own = compared.newest(label)
     known = {key for newest in own for key in compared.graph.forwards_plan(newest)}
-    # Tortoise's own command takes all migrations of the other app, or none when it is not told of that app.
+    # Tortoise's own command depends on all migrations of a listed app, and on no migrations of other apps.
     others = {compared.columns[column] for _, column in _across(label, compared)} - known
     dependencies = [(key.app_label, key.name) for key in sorted({*own, *others})]
     writer = MigrationWriter(name, label, compared.operations, dependencies=dependencies, initial=None if own else True)
@@ -273,6 +281,6 @@ def _text(name: str, label: str, compared: _Comparison) -> str:
 
 
 def _public(line: re.Match[str]) -> str:
-    """The import as a plugin may write it: from the package, unless that does not offer the names."""
+    """Return the import from the package, as plugins write it, unless the package lacks a name."""
     is_public = set(line[1].split(", ")) <= set(jobbergate_server.__all__)
     return f"from jobbergate_server import {line[1]}" if is_public else line[0]

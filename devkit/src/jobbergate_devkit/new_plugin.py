@@ -1,4 +1,4 @@
-"""A new plugin, from nothing: a distribution with a table, two routes and tests that pass, for its author to change."""
+"""A new plugin: a distribution with a table, two routes and passing tests, which its author then changes."""
 
 import keyword
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ FILES = {
     "src/$package/py.typed": None,
     "tests/test_$label.py": "test",
 }
-"""The files of a plugin, and the templates that they are made from; an empty file has none."""
+"""The files of a plugin, and their templates; an empty file has no template."""
 TAKEN = frozenset({"ListQuery", "Model", "Models", "Permission", "Route", "Schema"})
-"""Names that the code of a new plugin imports, so that no model of it can have them."""
+"""Names that the code of a new plugin imports, which its model cannot have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the parts of a new plugin are called, by the words of the templates."""
+    """The names of the parts of a new plugin, by the variables of the templates."""
 
     distribution: str
     package: str
@@ -46,10 +46,10 @@ class Names:
 
     @classmethod
     def of(cls, distribution: str) -> "Names":
-        """What follows from the name of the distribution; its slug is what comes after the first hyphen.
+        """Return the names for a distribution; the slug is the text after the first hyphen.
 
         Raises:
-            StartError: No plugin can have this name.
+            StartError: The name is not valid.
         """
         slug = distribution.partition("-")[2] or distribution
         label = slug.replace("-", "_")
@@ -68,11 +68,11 @@ class Names:
             versions=compatible(version("jobbergate-server")),
         )
         for reason in names.refusals():
-            raise StartError(f"{distribution!r} is no name for a plugin: {reason}")
+            raise StartError(f"{distribution!r} is not a valid name for a plugin: {reason}")
         return names
 
     def refusals(self) -> Iterator[str]:
-        """What is wrong with the names."""
+        """Yield the errors of the names."""
         for kind, name in {"name": self.distribution, "slug": self.slug}.items():
             if not SLUG.fullmatch(name):
                 yield (
@@ -81,24 +81,24 @@ class Names:
                 )
         for kind, name in {"package": self.package, "model": self.model}.items():
             if keyword.iskeyword(name):
-                yield f"its {kind} would be called {name!r}, which is a keyword of Python"
+                yield f"its {kind} would have the name {name!r}, which is a keyword of Python"
         if self.model in TAKEN:
-            yield f"its model would be called {self.model!r}, as something that its code imports"
+            yield f"its model would have the name {self.model!r}, which its code imports"
         if find_spec(self.package):
-            yield f"there is a package {self.package!r} already"
+            yield f"the package {self.package!r} already exists"
 
 
 def create(distribution: str, parent: Path) -> Names:
-    """Write a plugin into a new directory of ``parent``, which is called ``distribution``.
+    """Create a plugin in the new directory ``distribution`` of ``parent``.
 
     Raises:
-        StartError: No plugin can have this name, or the directory cannot be made; nothing is written then.
+        StartError: The name is not valid, or the directory exists or cannot be written.
     """
     names = Names.of(distribution)
     templates = files("jobbergate_devkit") / "templates"
     folder = parent / distribution
     if folder.exists():
-        raise StartError(f"{folder} is there already")
+        raise StartError(f"{folder} already exists")
     try:
         folder.mkdir()
         for path, template in FILES.items():
@@ -112,7 +112,7 @@ def create(distribution: str, parent: Path) -> Names:
 
 
 def compatible(version: str) -> str:
-    """The versions of the server that a plugin made for ``version`` works with.
+    """Return the versions of the server that a plugin for ``version`` supports.
 
     >>> compatible("0.1.4"), compatible("2.3.0"), compatible("1.0.0rc1")
     ('>=0.1,<0.2', '>=2.3,<3', '>=1.0.0rc1,<2')
@@ -123,7 +123,7 @@ def compatible(version: str) -> str:
 
 
 def _singular(plural: str) -> str:
-    """The word for one of many; a word that is no plural, as far as its end shows, stays as it is.
+    """Return the singular of a plural; return a word without a plural ending unchanged.
 
     >>> [_singular(word) for word in ("licences", "gpu_queues", "policies", "status", "software")]
     ['licence', 'gpu_queue', 'policy', 'status', 'software']

@@ -1,8 +1,8 @@
-"""What the development issuer serves: discovery, keys, a token endpoint, and a page on which a person logs in.
+"""The endpoints of the development issuer: discovery, keys, tokens, and a login page.
 
-A program logs in by itself (client credentials, RFC 6749) or for a person, who approves it on the page (device grant,
-RFC 8628). Nobody is asked for a password: whoever reaches a development server is who they say they are. The paths are
-those of Keycloak, as that is where the command lines of Jobbergate 3.x look for them.
+A client authenticates for itself (client credentials, RFC 6749). It also authenticates for a user, after the user's
+approval on the page (device grant, RFC 8628). The login page requires no password: a development server trusts all its
+users. The paths are those of Keycloak, which the command lines of Jobbergate 3.x request.
 """
 
 import secrets
@@ -25,15 +25,17 @@ TOKEN_PATH = "/protocol/openid-connect/token"  # noqa: S105 - the name of a path
 PAGE_PATH = "/device"
 
 REFRESH_LIFETIME = 30 * 86_400
+"""Seconds that a refresh token is valid."""
 LOGIN_LIFETIME = 600
+"""Seconds until a login expires without approval."""
 POLL_INTERVAL = 1
-"""Seconds between two questions whether a person has approved; nobody has to be spared on loopback."""
+"""Seconds between two polls of a device for the approval; a loopback server needs no longer pause."""
 
 MAX_LOGINS = 100
 MAX_FIELDS = 100
 MAX_CLIENT_ID = 255
 USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
-"""Letters that make no words and that nobody takes for digits (RFC 8628, section 6.1)."""
+"""Letters that form no words and do not look like digits (RFC 8628, section 6.1)."""
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 REFRESH = "Refresh"
@@ -64,7 +66,7 @@ Answer = dict[str, object]
 
 
 class OAuthError(Exception):
-    """A request that is refused, as RFC 6749, section 5.2, has it."""
+    """An error response (RFC 6749, section 5.2)."""
 
     def __init__(
         self, error: str, description: str, status: int = 400, headers: Mapping[str, str] | None = None
@@ -77,7 +79,7 @@ class OAuthError(Exception):
 
 @dataclass(slots=True)
 class Login:
-    """A device that waits for a person; ``email`` is theirs as soon as they have approved."""
+    """A login of a device; ``email`` is the address of the approving user, or None."""
 
     client_id: str
     user_code: str
@@ -86,9 +88,9 @@ class Login:
 
 
 class OAuth:
-    """The pages of ``issuer``; tokens allow all of ``permissions``, and ``email`` is whom the login page suggests.
+    """The endpoints of ``issuer``; tokens have ``permissions``, and the login page suggests ``email``.
 
-    Logins that are under way are lost when the server stops; tokens of either kind are not.
+    A shutdown discards pending logins. Access tokens and refresh tokens remain valid.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class OAuth:
         }
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, below the path of the issuer's URL."""
+        """Return the routes, below the path of the issuer's URL."""
         path = urlsplit(self._url).path
         return [
             web.get(f"{path}/.well-known/openid-configuration", self._discovery),
@@ -127,7 +129,7 @@ class OAuth:
                 "device_authorization_endpoint": self._url + DEVICE_PATH,
                 "grant_types_supported": list(self._grants),
                 "token_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic"],
-                # Required by OpenID Connect Discovery; `none` is the one that needs no authorization endpoint.
+                # Required by OpenID Connect Discovery; only `none` needs no authorization endpoint.
                 "response_types_supported": ["none"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": [ALGORITHM],
@@ -138,10 +140,10 @@ class OAuth:
         return json_response(self._issuer.public_keys())
 
     async def _start_login(self, request: web.Request) -> Answer:
-        """Note that a device waits for a person (RFC 8628, section 3.1); it may send any other parameter, too."""
+        """Start the login of a device (RFC 8628, section 3.1); ignore other parameters."""
         client_id = required(client_of(request, await read_form(request)), "client_id")
         now = self._clock()
-        # Those that are over are kept as long again, so that their devices are told so.
+        # Expired logins are stored for the same time again, so that their devices receive `expired_token`.
         self._logins = {code: it for code, it in self._logins.items() if now < it.expires + LOGIN_LIFETIME}
         while len(self._logins) >= MAX_LOGINS:
             del self._logins[next(iter(self._logins))]
@@ -161,8 +163,8 @@ class OAuth:
     async def _ask(self, request: web.Request) -> web.Response:
         user_code = request.query.get("user_code", "")
         if login := self._waiting(user_code):
-            return page(f"{login.client_id} wants to act for you.", self._form(login.user_code, self._email))
-        message = "Nobody waits for this code." if user_code else "Enter the code that you were given."
+            return page(f"{login.client_id} requests access on your behalf.", self._form(login.user_code, self._email))
+        message = "No login is pending for this code." if user_code else "Enter the code that your device shows."
         return page(message, self._form(user_code, self._email))
 
     async def _approve(self, request: web.Request) -> web.Response:
@@ -173,20 +175,20 @@ class OAuth:
         user_code, email = form.get("user_code", ""), form.get("email", "").strip()
         login = self._waiting(user_code)
         if login is None:
-            return page("Nobody waits for this code.", self._form(user_code, email), status=400)
+            return page("No login is pending for this code.", self._form(user_code, email), status=400)
         try:
             Identity.from_claims({"sub": email, "email": email})
         except InvalidToken:
             return page("This is not an e-mail address.", self._form(user_code, email), status=400)
         login.email = email
-        return page(f"{login.client_id} acts for {email} now. You can close this page.")
+        return page(f"{login.client_id} now has access on behalf of {email}. You can close this page.")
 
     def _form(self, user_code: str, email: str) -> str:
         action = urlsplit(self._url).path + PAGE_PATH
         return FORM.format(action=escape(action), user_code=escape(user_code), email=escape(email))
 
     def _waiting(self, user_code: str) -> Login | None:
-        """The login that this code approves; upper case and punctuation do not count (RFC 8628, section 6.1)."""
+        """Return the pending login of this code; ignore case and punctuation (RFC 8628, section 6.1)."""
         letters = letters_of(user_code)
         for login in self._logins.values():
             if letters_of(login.user_code) == letters and login.email is None and self._clock() < login.expires:
@@ -194,32 +196,32 @@ class OAuth:
         return None
 
     async def _token(self, request: web.Request) -> Answer:
-        """A token (RFC 6749, section 5.1). An audience is never named: this server accepts none (see `dev`)."""
+        """Return a token (RFC 6749, section 5.1) without an audience, which the development server rejects."""
         form = await read_form(request)
         client_id = client_of(request, form)
         grant = self._grants.get(required(form.get("grant_type"), "grant_type"))
         if grant is None:
-            raise OAuthError("unsupported_grant_type", "The grants are " + ", ".join(self._grants) + ".")
+            raise OAuthError("unsupported_grant_type", "Supported grant types: " + ", ".join(self._grants) + ".")
         return grant(form, client_id)
 
     def _device_grant(self, form: Form, client_id: str | None) -> Answer:
         device_code = required(form.get("device_code"), "device_code")
         login = self._logins.get(device_code)
         if login is None or login.client_id != required(client_id, "client_id"):
-            raise OAuthError("invalid_grant", "This device_code is unknown, used, or not of this client.")
+            raise OAuthError("invalid_grant", "The device_code is unknown or used, or belongs to another client.")
         if self._clock() >= login.expires:
-            raise OAuthError("expired_token", "Nobody has approved in time.")
+            raise OAuthError("expired_token", "The login was not approved in time.")
         if login.email is None:
-            raise OAuthError("authorization_pending", "Nobody has approved yet.")
+            raise OAuthError("authorization_pending", "The login is not approved yet.")
         del self._logins[device_code]
         return self._for_person(login.email, login.client_id)
 
     def _refresh_grant(self, form: Form, client_id: str | None) -> Answer:
-        """A refresh token is not used up, as the command line of 3.x goes on with the one that it has."""
+        """Return a token for a refresh token, which remains valid: the command line of 3.x reuses it."""
         claims = self._issuer.verified(required(form.get("refresh_token"), "refresh_token"))
         if claims is None or claims.get("typ") != REFRESH or client_id not in (None, claims["azp"]):
             raise OAuthError(
-                "invalid_grant", "This refresh_token is expired, none of this issuer, or not this client's."
+                "invalid_grant", "The refresh_token is not valid, has expired, or belongs to another client."
             )
         return self._for_person(claims["email"], claims["azp"])
 
@@ -239,14 +241,14 @@ class OAuth:
 
 
 def page(message: str, form: str = "", *, status: int = 200) -> web.Response:
-    """The page, with ``message`` as text and ``form`` as HTML."""
-    # What a person or a link sends can hold what UTF-8 has no form for.
+    """Return the page, with ``message`` as text and ``form`` as HTML."""
+    # Input can contain characters that UTF-8 cannot encode, such as surrogates.
     body = PAGE.format(message=escape(message), form=form).encode(errors="replace")
     return web.Response(body=body, content_type="text/html", charset="utf-8", headers=PAGE_HEADERS, status=status)
 
 
 def refusing(handler: Callable[[web.Request], Awaitable[Answer]]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Answer with the JSON of ``handler``, or with the error that it raises."""
+    """Return a handler that responds with the JSON of ``handler``, or with the error that it raises."""
 
     async def answer(request: web.Request) -> web.Response:
         try:
@@ -258,10 +260,10 @@ def refusing(handler: Callable[[web.Request], Awaitable[Answer]]) -> Callable[[w
 
 
 async def read_form(request: web.Request) -> Form:
-    """The parameters of the body; one without a value counts as left out (RFC 6749, section 3.2).
+    """Return the parameters of the body; omit those without a value (RFC 6749, section 3.2).
 
     Raises:
-        OAuthError: The body is no form, or has a parameter twice.
+        OAuthError: The body is not a form, or repeats a parameter.
     """
     if request.content_type != "application/x-www-form-urlencoded":
         raise OAuthError("invalid_request", "The body must be application/x-www-form-urlencoded.")
@@ -270,7 +272,7 @@ async def read_form(request: web.Request) -> Form:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
         raise OAuthError("invalid_request", "The body cannot be read.") from None
-    except (web.RequestPayloadError, web.HTTPRequestEntityTooLarge):  # the rest of the body is not read any more
+    except (web.RequestPayloadError, web.HTTPRequestEntityTooLarge):  # the rest of the body remains unread
         raise OAuthError("invalid_request", "The body cannot be read.", headers={"Connection": "close"}) from None
     if len({name for name, _ in pairs}) < len(pairs):
         raise OAuthError("invalid_request", "A parameter is sent more than once.")
@@ -278,10 +280,10 @@ async def read_form(request: web.Request) -> Form:
 
 
 def client_of(request: web.Request, form: Form) -> str | None:
-    """The client id, of the body or of Basic authentication (RFC 6749, section 2.3.1); any secret is as good as none.
+    """Return the client id of the body or of Basic authentication (RFC 6749, section 2.3.1); ignore the secret.
 
     Raises:
-        OAuthError: It is none that a server could keep, or there are two of them.
+        OAuthError: The client id is not storable, or the request has two different ones.
     """
     client_id = form.get("client_id")
     if header := request.headers.get("Authorization"):
@@ -292,23 +294,23 @@ def client_of(request: web.Request, form: Form) -> str | None:
         except ValueError:
             basic = ""
         if scheme.lower() != "basic" or not basic or client_id not in (None, basic):
-            raise invalid_client("The Authorization header names no client, or another one than the body.")
+            raise invalid_client("The Authorization header has no client_id, or another one than the body.")
         client_id = basic
     if client_id is not None and (len(client_id) > MAX_CLIENT_ID or not is_storable(client_id)):
-        raise invalid_client(f"A client_id has at most {MAX_CLIENT_ID} characters, and no NUL.")
+        raise invalid_client(f"A client_id must have at most {MAX_CLIENT_ID} characters, and no NUL.")
     return client_id
 
 
 def invalid_client(description: str) -> OAuthError:
-    """The error of a client that does not say who it is."""
+    """Return the error of a client without a valid client id."""
     return OAuthError("invalid_client", description, 401, {"WWW-Authenticate": 'Basic realm="Jobbergate"'})
 
 
 def required(value: str | None, name: str) -> str:
-    """The value of the parameter ``name``, which must be there.
+    """Return the value of the required parameter ``name``.
 
     Raises:
-        OAuthError: It is not.
+        OAuthError: The parameter is missing.
     """
     if value is None:
         raise OAuthError("invalid_request", f"{name} is missing.")
@@ -316,7 +318,7 @@ def required(value: str | None, name: str) -> str:
 
 
 def letters_of(user_code: str) -> str:
-    """What counts of a code that a person has typed.
+    """Return the letters of a code that a user typed, in upper case.
 
     >>> letters_of("wdjb-mjht ")
     'WDJBMJHT'

@@ -1,4 +1,4 @@
-"""The development server: loopback only, its own OpenID Connect issuer, a schema that is always current, samples."""
+"""The development server: loopback only, with an OpenID Connect issuer, automatic migrations and samples."""
 
 from collections.abc import Awaitable, Iterable
 from pathlib import Path
@@ -25,9 +25,9 @@ CLIENT_ID = "local-cluster"
 
 
 def serve(settings: Settings, *, samples: bool, token_command: str) -> None:
-    """Serve until SIGTERM or SIGINT, after telling on standard output where and how.
+    """Serve until SIGTERM or SIGINT; print the URL, a token and an example at the start.
 
-    ``token_command`` is what a user types for a token.
+    ``token_command`` is the command that prints a token.
 
     Raises:
         StartError: The host is not loopback, or the application cannot start.
@@ -55,7 +55,7 @@ def serve(settings: Settings, *, samples: bool, token_command: str) -> None:
 def build(
     settings: Settings, issuer: Issuer, *, samples: bool, installed: Iterable[Plugin] | None = None
 ) -> web.Application:
-    """The application of ``settings`` behind ``issuer``, which it serves itself; ``installed`` as in `create_app`."""
+    """Return the application of ``settings``, which also serves ``issuer``; ``installed`` as in `create_app`."""
     settings = settings.model_copy(
         update={
             "database": settings.database.model_copy(update={"migrate_on_start": True}),
@@ -71,7 +71,7 @@ def build(
 
 
 async def _add_samples(app: web.Application) -> None:
-    """Add the samples of all plugins before routes are mounted: a plugin whose samples fail is left out whole."""
+    """Add the samples of all plugins before routes are mounted; a failure fails the plugin."""
     plugins = app[PLUGINS]
     given = {"owner": EMAIL, "files": app[FILES]}
     for plugin in plugins.active:

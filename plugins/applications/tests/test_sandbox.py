@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from jobbergate_devkit.testing import Served
 
 CONFIG = "application_config: {}\njobbergate_config: {default_template: main.j2}\n"
-CPU = "Limit exceeded: it needs more than 2 s of CPU time."
-WALL = "Limit exceeded: it takes longer than 0.1 s."
-MEMORY = "Limit exceeded: it needs more than 256 MiB of memory."
+CPU = "Limit exceeded: the job needs more than 2 s of CPU time."
+WALL = "Limit exceeded: the job takes longer than 0.1 s."
+MEMORY = "Limit exceeded: the job needs more than 256 MiB of memory."
 OUTPUT = "Limit exceeded: the output is larger than 2 MiB."
-DEEP = "Limit exceeded: it is nested too deeply."
+DEEP = "Limit exceeded: the nesting is too deep."
 SLOW = "{% for a in range(9999) %}{% for b in range(999) %}{% endfor %}{% endfor %}"
 BURN = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 PREFIX = re.compile(r"Error rendering the main file -- .*", re.DOTALL)
@@ -127,12 +127,12 @@ async def test_the_limit_of_output_holds_for_all_files_together(pool: Sandbox) -
     ("kind", "text", "reason"),
     {
         "source: brackets": ("source", "(" * 100_000, "too many nested parentheses"),
-        "source: operators": ("source", "-" * 100_000 + "1", "nested too deeply|memory"),
-        "source: attributes": ("source", "a" + ".a" * 200_000, "nested too deeply|memory"),
-        "source: additions": ("source", "+".join("1" * 100_000), "nested too deeply|memory"),
+        "source: operators": ("source", "-" * 100_000 + "1", "nesting is too deep|memory"),
+        "source: attributes": ("source", "a" + ".a" * 200_000, "nesting is too deep|memory"),
+        "source: additions": ("source", "+".join("1" * 100_000), "nesting is too deep|memory"),
         "source: indents": ("source", "".join(f"{' ' * n}if 1:\n" for n in range(150)), "too many levels"),
         "source: a number": ("source", "9" * 200_000, "digits"),
-        "source: powers": ("source", "x = 9" + "**9" * 50_000, "nested too deeply|memory"),
+        "source: powers": ("source", "x = 9" + "**9" * 50_000, "nesting is too deep|memory"),
         "config: lists": ("config", "[" * 30_000, "nest|CPU|stream|parsing"),
         "config: maps": ("config", "{a: " * 20_000, "nest|CPU|stream|parsing"),
         "config: blocks": ("config", "- " * 30_000, "nest|CPU|stream|parsing"),
@@ -141,8 +141,8 @@ async def test_the_limit_of_output_holds_for_all_files_together(pool: Sandbox) -
         "config: merging": ("config", "a: &a {b: 1}\nc: {<<: *a}\n", "aliases are not allowed"),
         "config: an object": ("config", "!!python/object/apply:os.system [id]", "could not determine a constructor"),
         "config: a tag": ("config", "!x y", "could not determine a constructor"),
-        "template: loops": ("template", "{% for a in b %}" * 30_000, "nested too deeply"),
-        "template: brackets": ("template", "{{ " + "(" * 30_000, "nested too deeply"),
+        "template: loops": ("template", "{% for a in b %}" * 30_000, "nesting is too deep"),
+        "template: brackets": ("template", "{{ " + "(" * 30_000, "nesting is too deep"),
     }.values(),
     ids=lambda value: value[:12],
 )

@@ -188,7 +188,7 @@ async def test_a_change_of_a_job_script_without_files_is_not_kept(call: Call, sc
         "a path that leads out": (
             {"main_file_path": "x", "files": {"x": "", "../y": ""}},
             ["__root__"],
-            "the path '../y' must not lead out with '..'",
+            "the path '../y' must not contain '..'",
             "value_error",
         ),
         "an absolute main path": (
@@ -200,7 +200,7 @@ async def test_a_change_of_a_job_script_without_files_is_not_kept(call: Call, sc
         "an empty name": (
             {"main_file_path": "x", "files": {"x": "", "": ""}},
             ["__root__"],
-            "the path '' names no file",
+            "the path '' must name a file",
             "value_error",
         ),
         "too many": (

@@ -91,7 +91,7 @@ def test_without_a_shared_directory_several_workers_do_not_start(variables: dict
     done = run(tmp_path, "serve", "--port", "0", "--workers", "2", **variables)
     assert done.returncode == 1
     port = variables["JOBBERGATE_PLUGINS__PROMETHEUS__PORT"]
-    assert f"plugins.prometheus.port: 127.0.0.1:{port}: Address already in use; several workers can" in done.stderr
+    assert f"plugins.prometheus.port: 127.0.0.1:{port}: Address already in use; to share it" in done.stderr
     assert "PROMETHEUS_MULTIPROC_DIR" in done.stderr
 
 

@@ -26,7 +26,7 @@ APPLICATIONS, SCRIPTS, SUBMISSIONS = (
     f"/jobbergate/{name}" for name in ("applications", "job-scripts", "job-submissions")
 )
 CREATED, UPDATED = "job_script.created", "job_script.updated"
-REFUSED = "its address is not public, and the settings of this server do not allow it"
+REFUSED = "the address is neither public nor in allowed_networks of this server"
 
 
 def test_the_signature_is_that_of_the_example_of_standard_webhooks() -> None:
@@ -126,7 +126,7 @@ async def test_a_delivery_that_nobody_takes_has_failed_after_the_last_wait(
     webhook = await site.add(receiver.url())
     await site.happen()
     delivery = await site.outcome(webhook)
-    expected = {"status": "failed", "attempts": 3, "response_status": 503, "error": "answered 503"}
+    expected = {"status": "failed", "attempts": 3, "response_status": 503, "error": "response 503"}
     assert delivery | expected | {"next_attempt_at": None} == delivery
     assert len(receiver.messages) == 3
 
@@ -151,7 +151,7 @@ async def test_a_redirect_is_not_followed(make_site: MakeSite, receiver: Receive
     site = await make_site(retry_after=[])
     webhook = await site.add(receiver.url())
     await site.happen()
-    assert (await site.outcome(webhook))["error"] == "answered 307"
+    assert (await site.outcome(webhook))["error"] == "response 307"
     assert [message.path for message in receiver.messages] == ["/hook"]
 
 
@@ -161,7 +161,7 @@ async def test_410_disables_the_webhook(site: Site, receiver: Receiver) -> None:
     await site.happen()
     delivery = await site.outcome(webhook)
     assert (delivery["status"], delivery["attempts"], delivery["response_status"]) == ("failed", 1, 410)
-    assert delivery["error"] == "answered 410 Gone, so the webhook was disabled"
+    assert delivery["error"] == "response 410 Gone: the webhook was disabled"
     assert (await site.call("GET", f"{URL}/{webhook['id']}"))[1]["is_enabled"] is False
     _, log = await site.call("GET", "/jobbergate/audit-log", params={"event": "webhook.updated"})
     told = [(it["resource_id"], it["subject"], it["data"]["is_enabled"]) for it in log["results"]]
@@ -204,7 +204,7 @@ async def test_an_answer_that_takes_too_long_counts_as_none(make_site: MakeSite,
     webhook = await site.add(receiver.url())
     await site.happen()
     delivery = await site.outcome(webhook)
-    assert (delivery["response_status"], delivery["error"]) == (None, "no answer within 0.1 seconds")
+    assert (delivery["response_status"], delivery["error"]) == (None, "no response within 0.1 seconds")
     released.set()
 
 

@@ -19,7 +19,7 @@ EVENTS = ["job_submission.completed", "job_submission.failed"]
 BODY = {"url": TARGET, "events": EVENTS}
 KEYS = ["id", "created_at", "updated_at", "owner_email", "url", "events", "is_enabled"]
 HOST = "must be a URL with a host, without white space"
-PRIVATE = "its address is not public, and the settings of this server do not allow it"
+PRIVATE = "the address is neither public nor in allowed_networks of this server"
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_a_token_is_alone_on_standard_output_also_when_there_is_something_to_log
     variables = {"PYTHONPATH": str(site.folder), "JOBBERGATE_PLUGINS__OPTIONAL": '["alpha"]'}
     done = run(dev.folder, "token", **variables)
     assert (done.exit_code, done.stdout.count("\n"), done.stdout[:3]) == (0, 1, "eyJ")
-    assert "optional plugin left out" in done.stderr
+    assert "optional plugin failed" in done.stderr
 
 
 def test_tokens_have_their_permissions_where_the_settings_say(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_migrations_are_named_once(tmp_path: Path) -> None:
     applied = printed(tmp_path, "migrate").splitlines()
     assert applied[0] == "applications.0001_initial"
     assert {"job_scripts.0001_initial", "job_submissions.0001_initial", "service.0001_initial"} <= set(applied)
-    assert printed(tmp_path, "migrate") == "The schema is up to date.\n"
+    assert printed(tmp_path, "migrate") == "The database schema is up to date.\n"
 
 
 def test_a_database_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_check_says_of_each_part_what_is_wrong(tmp_path: Path) -> None:
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     assert list(lines) == ["settings", "database", "schema", "issuer", "files"]
     assert (lines["settings"], lines["database"]) == ("ok", "ok")
-    assert lines["schema"].startswith("migrations are missing: applications.0001_initial, ")
+    assert lines["schema"].startswith("missing migrations: applications.0001_initial, ")
     assert lines["issuer"] == "oidc.issuer is not set"
     assert lines["files"].startswith("not writable (")
 
@@ -239,8 +239,8 @@ def test_a_check_names_the_permissions_of_roles_that_there_are_not(dev: Server) 
     issuer = f"{origin(dev)}/oidc"
     done = run(dev.folder, "check", JOBBERGATE_OIDC__ISSUER=issuer, JOBBERGATE_OIDC__ROLES=json.dumps(roles))
     assert done.stdout.splitlines() == [
-        "settings: oidc.roles.staff: 'jobbergate:job-scripts:read' is no permission that a plugin registers",
-        "oidc.roles.guest: 'view' is no permission that a plugin registers",
+        "settings: oidc.roles.staff: no plugin registers the permission 'jobbergate:job-scripts:read'",
+        "oidc.roles.guest: no plugin registers the permission 'view'",
         "database: ok",
         "schema: ok",
         "issuer: ok",

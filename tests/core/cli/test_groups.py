@@ -83,8 +83,8 @@ def test_a_command_that_is_a_coroutine_has_the_database_at_hand(
 
 def test_a_command_needs_a_current_schema(tmp_path: Path, variables: dict[str, str]) -> None:
     said = refused(tmp_path, "alpha", "add-application", "One", **variables)
-    assert said.startswith("Error: The schema is behind: applications.0001_initial, ")
-    assert said.endswith(" must be applied.\n")
+    assert said.startswith("Error: The database schema is out of date. Missing migrations: applications.0001_initial, ")
+    assert said.endswith(". Run `jobbergate-server migrate`.\n")
 
 
 def test_the_commands_of_a_plugin_that_is_not_active_are_refused(tmp_path: Path, variables: dict[str, str]) -> None:

@@ -49,7 +49,7 @@ def register_routes(context):
     show.__name__ = f"show_{{context.slug}}_{{context.settings.seats}}"
     return [Route("GET", "", show, permission=PUBLIC)]
 """
-HINT = "(keys of plugins stand in [plugins.<slug>] or in JOBBERGATE_PLUGINS__<SLUG>__<KEY>)"
+HINT = "(set keys of plugins in [plugins.<slug>] or in JOBBERGATE_PLUGINS__<SLUG>__<KEY>)"
 
 
 def collected(**config: dict[str, Any]) -> list[Contribution]:
@@ -153,7 +153,7 @@ def test_all_hooks_that_fail_are_told_together(site: Site) -> None:
         f"{prefix}: register_permissions: RuntimeError: no register_permissions ({alpha}:8)",
         f"{prefix}: register_routes: RuntimeError: no register_routes ({alpha}:11)",
         f"plugin 'beta' (site-beta 1.0): register_routes: RuntimeError: no register_routes ({beta}:5)",
-        "plugin 'gamma' (site-gamma 1.0): requires 'alpha', which is failed",
+        "plugin 'gamma' (site-gamma 1.0): requires 'alpha', which failed to load",
     ]
 
 
@@ -189,7 +189,7 @@ def test_a_permission_that_nobody_registers_is_told(site: Site) -> None:
         ),
     )
     assert refused() == [
-        "plugin 'alpha': GET '' asks for the permission 'alpha:view', which no plugin registers",
+        "plugin 'alpha': GET '' requires the permission 'alpha:view', which no plugin registers",
     ]
 
 

@@ -69,14 +69,14 @@ def test_an_optional_plugin_whose_requirement_is_not_met_is_left_out(site: Site)
     reason = "requires not-installed, which is not installed"
     with capture_logs() as logs:
         plugins = Plugins(discover(), Config(optional=["alpha"]))
-    (alpha,) = plugins.left_out
+    (alpha,) = plugins.failed
     assert (alpha.slug, alpha.state, alpha.reason) == ("alpha", State.FAILED, reason)
-    assert logs == [{"event": "optional plugin left out", "log_level": "error", "plugin": "alpha", "reason": reason}]
+    assert logs == [{"event": "optional plugin failed", "log_level": "error", "plugin": "alpha", "reason": reason}]
 
 
 def test_the_requirements_of_a_disabled_plugin_do_not_matter(site: Site) -> None:
     site.install("alpha", requires=("not-installed",))
-    assert [plugin.slug for plugin in Plugins(discover(), Config(disabled=["alpha"])).left_out] == []
+    assert [plugin.slug for plugin in Plugins(discover(), Config(disabled=["alpha"])).failed] == []
 
 
 def test_selected_plugins_come_with_what_they_require(site: Site) -> None:

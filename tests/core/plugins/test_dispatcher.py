@@ -290,7 +290,7 @@ async def test_a_reaction_that_needs_something_unavailable_is_repeated(office: O
         await office.commit("something")
         await all_read(office.database)
     assert office.clerk.ended == ["something"]
-    assert [log["event"] for log in logs] == ["event handled later"]
+    assert [log["event"] for log in logs] == ["event will be retried"]
 
 
 async def test_old_events_are_deleted(office: Office) -> None:

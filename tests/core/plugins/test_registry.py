@@ -78,7 +78,7 @@ def test_a_disabled_plugin_is_not_even_imported(site: Site) -> None:
 def test_whatever_requires_a_disabled_plugin_stops_the_start() -> None:
     assert refused(disabled=["applications"]).splitlines()[:2] == [
         "plugin 'job-scripts' (jobbergate-job-scripts 0.1.0): requires 'applications', which is disabled",
-        "plugin 'job-submissions' (jobbergate-job-submissions 0.1.0): requires 'job-scripts', which is failed",
+        "plugin 'job-submissions' (jobbergate-job-submissions 0.1.0): requires 'job-scripts', which failed to load",
     ]
 
 
@@ -90,7 +90,7 @@ def test_all_plugins_that_fail_are_named_with_those_that_require_them(site: Site
     assert refused().splitlines() == [
         f"plugin 'alpha' (site-alpha 1.0): {missing} ({site.file(alpha)}:2)",
         f"plugin 'beta' (site-beta 1.0): {REASON.format(file=site.file(beta))}",
-        "plugin 'omega' (site-omega 1.0): requires 'alpha', which is failed",
+        "plugin 'omega' (site-omega 1.0): requires 'alpha', which failed to load",
     ]
 
 
@@ -102,18 +102,18 @@ def test_an_optional_plugin_is_left_out_whole_with_those_that_require_it(site: S
         plugins = started(optional=["alpha", "beta"])
     found = states(plugins)
     assert found["alpha"] == (State.FAILED, reason)
-    assert found["beta"] == (State.FAILED, "requires 'alpha', which is failed")
+    assert found["beta"] == (State.FAILED, "requires 'alpha', which failed to load")
     assert found["gamma"] == (State.ACTIVE, None)
     assert logs == [
-        {"event": "optional plugin left out", "log_level": "error", "plugin": "alpha", "reason": reason},
-        {"event": "optional plugin left out", "log_level": "error", "plugin": "beta", "reason": found["beta"][1]},
+        {"event": "optional plugin failed", "log_level": "error", "plugin": "alpha", "reason": reason},
+        {"event": "optional plugin failed", "log_level": "error", "plugin": "beta", "reason": found["beta"][1]},
     ]
 
 
 def test_a_required_plugin_cannot_do_without_an_optional_one(site: Site) -> None:
     site.install("alpha", BROKEN)
     site.install("beta", requires=("site-alpha",))
-    assert refused(optional=["alpha"]) == "plugin 'beta' (site-beta 1.0): requires 'alpha', which is failed"
+    assert refused(optional=["alpha"]) == "plugin 'beta' (site-beta 1.0): requires 'alpha', which failed to load"
 
 
 @pytest.mark.parametrize("slug", ["Licences", "a/b", "1st", "a.b", "a--b", "a-", "_a", "ä"])

@@ -40,20 +40,20 @@ WRONG = {
     "def register_routes(:": "import: SyntaxError: invalid syntax (site_alpha.py, line 5) ({file}:5)",
     # What looks like a hook and would never be called, or not with what it asks for.
     HOOK.format("register_rutes()", "[]"): (
-        "import: there is no hook 'register_rutes'; did you mean 'register_routes'? ({file}:5)"
+        "import: hook 'register_rutes' does not exist; did you mean 'register_routes'? ({file}:5)"
     ),
-    HOOK.format("frobnicate()", "[]"): "import: there is no hook 'frobnicate' ({file}:5)",
+    HOOK.format("frobnicate()", "[]"): "import: hook 'frobnicate' does not exist ({file}:5)",
     "@hookimpl(specname='on_events')\ndef hear(): ...": (
-        "import: there is no hook 'on_events'; did you mean 'on_event'? ({file}:5)"
+        "import: hook 'on_events' does not exist; did you mean 'on_event'? ({file}:5)"
     ),
     HOOK.format("register_routes(application)", "[]"): (
-        "import: register_routes asks for application, and the hook offers context ({file}:5)"
+        "import: register_routes takes application, but the hook provides context ({file}:5)"
     ),
     HOOK.format("lifespan(app, context, config)", "[]"): (
-        "import: lifespan asks for app, config, and the hook offers context, statistics ({file}:5)"
+        "import: lifespan takes app, config, but the hook provides context, statistics ({file}:5)"
     ),
     HOOK.format("register_models(context)", "None"): (
-        "import: register_models asks for context, and the hook offers nothing ({file}:5)"
+        "import: register_models takes context, but the hook provides no arguments ({file}:5)"
     ),
     # What fails or hangs when a hook is called.
     HOOK.format("register_routes()", "1 / 0"): "register_routes: ZeroDivisionError: division by zero ({file}:7)",
@@ -71,7 +71,7 @@ WRONG = {
         "register_settings: TypeError: Section() is not a subclass of Section ({file}:5)"
     ),
     HOOK.format("register_models()", "'alpha.models'"): (
-        "register_models: TypeError: 'alpha.models' is not a Models ({file}:5)"
+        "register_models: TypeError: 'alpha.models' is not an instance of Models ({file}:5)"
     ),
     HOOK.format("register_models()", "Models('nowhere', migrations='site_alpha')"): (
         "register_models: ModuleNotFoundError: No module named 'nowhere' ({file}:5)"
@@ -90,7 +90,7 @@ WRONG = {
     ),
     HOOK.format("register_routes()", "5"): "register_routes: TypeError: 5 is not a list of Routes ({file}:5)",
     "@hookimpl(wrapper=True)\ndef on_event(event):\n    yield\n": (
-        "import: on_event is a wrapper of other plugins' functions, and each plugin has its own alone ({file}:4)"
+        "import: on_event is a wrapper, but the server calls hooks of one plugin at a time ({file}:5)"
     ),
     HOOK.format("register_routes()", "[PUBLIC]"): (
         "register_routes: TypeError: <Access.PUBLIC: 'Every caller, without a token.'> is not a Route ({file}:5)"
@@ -133,9 +133,9 @@ def test_an_optional_plugin_that_is_wrong_is_left_out_with_the_same_words(
         server = Installation.of(
             load_settings(plugins={"start_timeout": SECONDS, "optional": ["alpha"]}), alone("alpha")
         )
-    assert [(plugin.slug, plugin.reason) for plugin in server.plugins.left_out] == [("alpha", reason)]
+    assert [(plugin.slug, plugin.reason) for plugin in server.plugins.failed] == [("alpha", reason)]
     assert "alpha" not in [it.plugin.slug for it in server.contributions]
-    assert logs == [{"event": "optional plugin left out", "log_level": "error", "plugin": "alpha", "reason": reason}]
+    assert logs == [{"event": "optional plugin failed", "log_level": "error", "plugin": "alpha", "reason": reason}]
 
 
 def test_an_import_that_hangs_stops_the_start(site: Site) -> None:
@@ -206,7 +206,7 @@ async def test_a_schema_that_breaks_the_api_document_is_told_with_its_plugin(
     assert str(failure.value).startswith(f"plugin 'shelf' (site-shelf 1.0): {message}")
     with capture_logs() as logs:
         served = await make_app(plugins=[*notebook, replace(shelf)], settings={"plugins": {"optional": ["shelf"]}})
-    assert [log["plugin"] for log in logs if log["event"] == "optional plugin left out"] == ["shelf"]
+    assert [log["plugin"] for log in logs if log["event"] == "optional plugin failed"] == ["shelf"]
     document = await (await served.client().get("/jobbergate/openapi.json")).json()
     assert "/notebook" in document["paths"]
     assert "/shelf" not in document["paths"]

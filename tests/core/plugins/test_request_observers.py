@@ -84,6 +84,6 @@ async def test_a_plugin_that_fails_to_note_a_request_is_logged_and_harms_nobody(
     with capture_logs() as logs:
         assert (await client.get("/jobbergate/notebook")).status == 200
     assert len(witness.seen) == 1
-    failure = {"event": "request not noted", "log_level": "error", "exc_info": True, "plugin": "forgetful"}
+    failure = {"event": "request observer failed", "log_level": "error", "exc_info": True, "plugin": "forgetful"}
     assert failure in logs
     assert all(log == failure for log in logs if log["log_level"] != "info")

@@ -59,7 +59,7 @@ async def test_a_server_is_not_ready_when_a_plugin_is_not_well(
         status, answer = await ready(make_app)
     assert (status, answer["ready"], answer["degraded"]) == (503, False, False)
     assert answer["checks"]["alpha"] == said
-    failures = [log["plugin"] for log in logs if log["event"] == "health not known"]
+    failures = [log["plugin"] for log in logs if log["event"] == "health check failed"]
     assert failures == (["alpha"] if said.startswith("not known") else [])
 
 

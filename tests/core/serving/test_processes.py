@@ -66,7 +66,7 @@ def test_a_server_needs_a_schema_that_is_up_to_date(tmp_path: Path, workers: int
     text = serve_refused(
         tmp_path, "--port", "0", "--workers", str(workers), JOBBERGATE_OIDC__ISSUER="https://idp.example.com"
     )
-    assert "Error: The schema is behind: applications.0001_initial, " in text
+    assert "Error: The database schema is out of date. Missing migrations: applications.0001_initial, " in text
     assert "Run `jobbergate-server migrate`, or set database.migrate_on_start.\n" in text
     assert text.endswith("Error: No worker could start.\n") is (workers > 1)
 
@@ -75,7 +75,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         text = serve_refused(tmp_path, "--port", str(port), JOBBERGATE_OIDC__ISSUER="https://idp.example.com")
-    assert text == f"Error: server.host, server.port: 127.0.0.1:{port}: Address already in use\n"
+    assert text == f"Error: server.host, server.port: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
 def test_a_server_serves_until_it_is_told_to_stop(dev: Server) -> None:
@@ -102,7 +102,7 @@ def test_a_worker_that_is_killed_is_replaced_and_all_stop_together(dev: Server) 
         os.kill(first, signal.SIGKILL)
         server.wait_for(lambda: first not in server.workers and len(server.workers) == 2)
         assert second in server.workers
-        server.wait_for(lambda: "worker died and is replaced" in server.log)
+        server.wait_for(lambda: "worker exited and is replaced" in server.log)
         token = printed(dev.folder, "token").strip()
         os.kill(second, signal.SIGKILL)
         server.wait_for(lambda: second not in server.workers and len(server.workers) == 2)
@@ -129,7 +129,7 @@ def test_a_server_that_is_to_stop_says_so_before_it_takes_no_more_requests(
             os.killpg(server.process.pid, signal.SIGTERM)
         else:
             server.process.send_signal(signal.SIGTERM)
-        server.wait_for(lambda: b'"server":"stops"' in readiness(url))
+        server.wait_for(lambda: b'"server":"shutting down"' in readiness(url))
         assert total(url, token) == 1
         assert server.stop(signal.SIGINT) == 0
         assert server.leaves_nobody_behind()
@@ -157,7 +157,8 @@ def test_a_worker_that_cannot_take_the_place_of_another_tries_again_and_the_othe
         first, second = server.workers
         database.execute("UPDATE tortoise_migrations SET app = 'away' WHERE app = 'webhooks'")
         os.kill(first, signal.SIGKILL)
-        server.wait_for(lambda: server.log.count("Error: The schema is behind: webhooks.0001_initial") > 1)
+        missing = "Error: The database schema is out of date. Missing migrations: webhooks.0001_initial"
+        server.wait_for(lambda: server.log.count(missing) > 1)
         assert answers(url)
         database.execute("UPDATE tortoise_migrations SET app = 'webhooks' WHERE app = 'away'")
         server.wait_for(lambda: len(server.workers) == 2 and each_answers(server, url))

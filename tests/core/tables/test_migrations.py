@@ -101,7 +101,7 @@ async def test_processes_that_migrate_at_once_apply_everything_once(empty_databa
         (0, b"")
     ] * 2
     late, first = sorted(output.decode().splitlines() for output, _ in outputs)
-    assert late == ["The schema is up to date."]
+    assert late == ["The database schema is up to date."]
     assert [name for name in first if name in FIRST] == FIRST
 
 
@@ -123,7 +123,7 @@ async def test_a_server_refuses_a_schema_that_is_behind(empty_database_url: str)
     with pytest.raises(StartError) as failure:
         await start(empty_database_url, migrate_on_start=False)
     assert str(failure.value) == (
-        f"The schema is behind: {missing} must be applied. Run `jobbergate-server migrate`, "
+        f"The database schema is out of date. Missing migrations: {missing}. Run `jobbergate-server migrate`, "
         "or set database.migrate_on_start."
     )
     async with fresh.connected():

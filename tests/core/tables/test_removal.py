@@ -67,7 +67,10 @@ async def test_a_plugin_leaves_nothing_behind_when_it_is_removed(
             assert [row.slug for row in await InstalledPlugin.all()] == ["service"]
         with pytest.raises(StartError) as failure:
             await examine(database, "notebook")
-        assert str(failure.value) == "No plugin 'notebook' has tables in this database. Those that have: 'service'."
+        assert (
+            str(failure.value)
+            == "The plugin 'notebook' has no tables in this database. Plugins with tables: 'service'."
+        )
 
 
 async def test_a_plugin_that_was_removed_can_be_set_up_again(empty_database_url: str, notebook: list[Plugin]) -> None:
@@ -84,11 +87,11 @@ async def test_a_plugin_that_others_point_to_is_kept_until_they_are_removed(data
     async with server(database_url).connected() as database:
         applications = await examine(database, "applications")
         assert [str(reference) for reference in applications.references] == [
-            "job_scripts.application_id → applications (of plugin 'job-scripts')"
+            "job_scripts.application_id → applications (owned by plugin 'job-scripts')"
         ]
         with pytest.raises(StartError) as failure:
             await remove(database, applications)
-        assert str(failure.value) == "The tables are pointed to. Remove first: job-scripts."
+        assert str(failure.value) == "Other tables reference these tables. Remove first: job-scripts."
         assert "applications" in await tables(database)
         for slug in ("job-submissions", "job-scripts", "applications"):
             await remove(database, await examine(database, slug))
@@ -102,10 +105,10 @@ async def test_a_table_of_no_plugin_that_points_to_one_keeps_it(
     async with server(empty_database_url, [own()]).connected() as database:
         await database.client.execute_query("CREATE TABLE remarks (note INT REFERENCES notes (id))")
         remains = await examine(database, "notebook")
-        assert [str(reference) for reference in remains.references] == ["remarks.note → notes (of no plugin)"]
+        assert [str(reference) for reference in remains.references] == ["remarks.note → notes (not owned by a plugin)"]
         with pytest.raises(StartError) as failure:
             await remove(database, remains)
-        assert str(failure.value) == "The tables are pointed to. Remove first: remarks."
+        assert str(failure.value) == "Other tables reference these tables. Remove first: remarks."
 
 
 async def test_the_owners_of_tables_are_noted_anew_with_every_migration(
@@ -129,13 +132,13 @@ def test_the_command_removes_what_it_has_told_and_only_when_it_is_asked_to(tmp_p
         "permission   jobbergate:webhooks:view\n"
         "permission   jobbergate:webhooks:edit\n"
     )
-    nothing = "Nothing was removed; --yes removes the tables with all their rows.\n"
+    nothing = "Nothing was removed. --yes removes the tables with all their rows.\n"
     assert printed(tmp_path, "plugins", "remove", "webhooks", **variables) == told + nothing
     assert refused(tmp_path, "plugins", "remove", "webhooks", "--yes", **variables) == (
-        "Error: The plugin 'webhooks' is active. Uninstall jobbergate-webhooks, or list it under plugins.disabled, "
-        "before its tables are removed.\n"
+        "Error: The plugin 'webhooks' is active. Before you remove its tables, uninstall jobbergate-webhooks, or add "
+        "the plugin to plugins.disabled.\n"
     )
     variables["JOBBERGATE_PLUGINS__DISABLED"] = '["webhooks"]'
     assert printed(tmp_path, "plugins", "remove", "webhooks", "--yes", **variables) == (
-        told + "The tables were removed. The permissions are the provider's to withdraw.\n"
+        told + "The tables were removed. Revoke the permissions at the OpenID Connect provider.\n"
     )

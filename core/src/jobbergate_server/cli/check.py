@@ -1,4 +1,4 @@
-"""What `jobbergate-server check` looks at before a server is started."""
+"""The checks of `jobbergate-server check`."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from jobbergate_server.settings import Settings
 
 
 async def run_checks(config: Path | None) -> dict[str, str]:
-    """The state of settings, database, schema, issuer and file store: `ok`, or what is wrong.
+    """Check settings, database, schema, issuer and file store; a result is `ok` or the error.
 
-    Where the settings are not valid, nothing else can be looked at.
+    If the settings are not valid, all other checks are skipped.
     """
     try:
         installation = Installation.load(config)
@@ -31,13 +31,13 @@ async def run_checks(config: Path | None) -> dict[str, str]:
 
 
 def _roles(installation: Installation) -> str:
-    """A line for every permission that a role grants and no plugin registers.
+    """Return a line for each permission that a role grants and no plugin registers.
 
-    They stop no start, which goes on when a plugin in `plugins.optional` is left out, with its permissions.
+    Such a role does not prevent the start, because a failed optional plugin registers no permissions.
     """
     registered = set(permission_names(installation.contributions))
     unknown = [
-        f"oidc.roles.{role}: {name!r} is no permission that a plugin registers"
+        f"oidc.roles.{role}: no plugin registers the permission {name!r}"
         for role, granted in installation.settings.oidc.roles.items()
         for name in granted
         if name not in registered

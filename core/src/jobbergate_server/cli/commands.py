@@ -29,7 +29,7 @@ from jobbergate_server.tables.removal import Remains, examine, remove
 @config_option
 @click.option("--host", help="The address to listen on: server.host.")
 @port_option
-@click.option("--workers", type=click.IntRange(1), help="How many processes serve: server.workers.")
+@click.option("--workers", type=click.IntRange(1), help="Number of processes that serve: server.workers.")
 def serve(config: Path | None, host: str | None, port: int | None, workers: int | None) -> None:
     """Serve for production, behind the OpenID Connect provider `oidc.issuer`."""
     settings = configure(config, host, port, workers)
@@ -39,20 +39,20 @@ def serve(config: Path | None, host: str | None, port: int | None, workers: int 
 @click.command("migrate")
 @config_option
 def apply_migrations(config: Path | None) -> None:
-    """Bring the database schema up to date, naming each migration that is applied."""
+    """Apply missing migrations to the database, and print their names."""
     applied = asyncio.run(_migrate(Installation.load(config)))
     for name in applied:
         click.echo(name)
     if not applied:
-        click.echo("The schema is up to date.")
+        click.echo("The database schema is up to date.")
 
 
 @click.group("plugins", invoke_without_command=True)
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def plugin_commands(context: click.Context, config: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's options
-    """List the installed plugins and their states, in the order in which they come."""
+    """List the installed plugins and their states, in load order."""
     if context.invoked_subcommand is not None:
         return
     rows = [
@@ -70,9 +70,9 @@ def plugin_commands(context: click.Context, config: Path | None, as_json: bool) 
 @plugin_commands.command("remove")
 @click.argument("slug")
 @config_option
-@click.option("--yes", is_flag=True, help="Remove it; without this, only tell what would be removed.")
+@click.option("--yes", is_flag=True, help="Remove the tables. Without it, only list them.")
 def remove_plugin(slug: str, config: Path | None, yes: bool) -> None:  # noqa: FBT001 - click's options
-    """Remove the tables of a plugin from the database, also when its distribution is not installed any more."""
+    """Remove the tables of a plugin from the database, even after its distribution was uninstalled."""
     for line in asyncio.run(_remove(Installation.load(config), slug, yes=yes)):
         click.echo(line)
 
@@ -80,7 +80,7 @@ def remove_plugin(slug: str, config: Path | None, yes: bool) -> None:  # noqa: F
 @click.command()
 @config_option
 def audit(config: Path | None) -> None:
-    """List every route with its method, its path, what a token must allow for it, and its plugin."""
+    """List every route with its method, path, required permission and plugin."""
     _print_table(
         [
             route.method,
@@ -96,7 +96,7 @@ def audit(config: Path | None) -> None:
 @click.command()
 @config_option
 def check(config: Path | None) -> None:
-    """Check settings, database, schema, issuer and file store; exit with 1 when one of them fails."""
+    """Check settings, database, schema, issuer and file store; exit with 1 if a check fails."""
     results = asyncio.run(run_checks(config))
     for name, result in results.items():
         click.echo(f"{name}: {result}")
@@ -106,18 +106,18 @@ def check(config: Path | None) -> None:
 
 @click.group("files")
 def file_commands() -> None:
-    """Look after the stored files."""
+    """Manage the stored files."""
 
 
 @file_commands.command()
 @config_option
 def prune(config: Path | None) -> None:
-    """Remove the files that no row has pointed to for a day, naming each that is removed."""
+    """Delete the files that no row has referenced for a day, and print their digests."""
     removed = asyncio.run(_prune(Installation.load(config)))
     for digest in removed:
         click.echo(digest)
     if not removed:
-        click.echo("There is nothing to remove.")
+        click.echo("No files to delete.")
 
 
 async def _migrate(installation: Installation) -> list[str]:
@@ -126,22 +126,22 @@ async def _migrate(installation: Installation) -> list[str]:
 
 
 async def _remove(installation: Installation, slug: str, *, yes: bool) -> list[str]:
-    """What the plugin has in the database, and what has become of it."""
+    """Remove the tables of the plugin if ``yes``; return the lines to print."""
     async with installation.current() as database:
         remains = await examine(database, slug)
-        told = list(_told(remains))
+        lines = list(_lines(remains))
         if not yes:
-            return [*told, "Nothing was removed; --yes removes the tables with all their rows."]
+            return [*lines, "Nothing was removed. --yes removes the tables with all their rows."]
         if any(plugin.slug == slug and plugin.state is not State.DISABLED for plugin in installation.plugins.installed):
             raise StartError(
-                f"The plugin {slug!r} is active. Uninstall {remains.distribution}, or list it under plugins.disabled, "
-                "before its tables are removed."
+                f"The plugin {slug!r} is active. Before you remove its tables, uninstall {remains.distribution}, or "
+                "add the plugin to plugins.disabled."
             )
         await remove(database, remains)
-        return [*told, "The tables were removed. The permissions are the provider's to withdraw."]
+        return [*lines, "The tables were removed. Revoke the permissions at the OpenID Connect provider."]
 
 
-def _told(remains: Remains) -> Iterable[str]:
+def _lines(remains: Remains) -> Iterable[str]:
     yield f"{remains.slug} ({remains.distribution} {remains.version})"
     for name, rows in remains.tables.items():
         yield f"table        {name}: {rows} {'row' if rows == 1 else 'rows'}"
@@ -153,10 +153,13 @@ def _told(remains: Remains) -> Iterable[str]:
 
 async def _prune(installation: Installation) -> list[str]:
     files = Files(installation.settings.files)
-    # Rows that are not seen would lose their files: the schema must be current, and all its plugins active.
+    # Rows of unloaded models would lose their files: the schema must be current, and all its plugins active.
     async with installation.current() as database:
         if unseen := await strangers(database):
-            raise StartError(f"The tables of {', '.join(unseen)} may point to files, and these plugins are not active.")
+            raise StartError(
+                f"The tables of {', '.join(unseen)} may reference files, but these plugins are not active. Activate "
+                "them, or remove their tables."
+            )
         if (state := await check_files(files)) != OK:
             raise StartError(f"files.url: {state}")
         with database.bound():

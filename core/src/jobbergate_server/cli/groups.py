@@ -1,4 +1,4 @@
-"""The commands of plugins: a group for each plugin, named by its slug."""
+"""The commands of plugins: a group for each plugin, with the plugin's slug as its name."""
 
 import asyncio
 import inspect
@@ -14,7 +14,7 @@ from jobbergate_server.plugins.discovery import discover
 
 
 def slugs() -> list[str]:
-    """Return the slugs of the plugins that bring commands, with the settings of the environment alone."""
+    """Return the slugs of the plugins with commands, from the settings of the environment alone."""
     try:
         return [it.plugin.slug for it in Installation.load(None).contributions if it.commands]
     except StartError:
@@ -27,7 +27,7 @@ def find(slug: str) -> click.Group | None:
 
 
 class PluginCommands(click.Group):
-    """The commands of one plugin, known once the settings are read."""
+    """The commands of one plugin, which are loaded after the settings."""
 
     def __init__(self, slug: str) -> None:
         option = click.Option(["--config"], type=CONFIG_TYPE, help=CONFIG_HELP)
@@ -42,7 +42,7 @@ class PluginCommands(click.Group):
         return next((it for it in self._contribution(ctx).commands if it.name == cmd_name), None)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; a coroutine runs with the database connected."""
+        """Run the command; connect the database for a coroutine."""
         result = super().invoke(ctx)
         return asyncio.run(_with_database(self._installation(ctx), result)) if inspect.isawaitable(result) else result
 
@@ -66,4 +66,4 @@ async def _with_database(installation: Installation, work: Awaitable[object]) ->
                 return await work
     finally:
         if inspect.iscoroutine(work):
-            work.close()  # without a database it has not begun
+            work.close()  # without a database, the coroutine has not started

@@ -11,7 +11,7 @@ from jobbergate_server.errors import StartError
 from jobbergate_server.plugins.entry_points import command_entries
 
 PLUGIN_GROUPS = "jobbergate_server.cli.groups"
-"""The module that knows the commands of plugins. It imports the framework."""
+"""The module with the commands of plugins. It imports the framework."""
 
 
 class Commands(click.Group):
@@ -28,7 +28,7 @@ class Commands(click.Group):
             raise click.ClickException(str(error)) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands, and the slugs of the plugins that bring some."""
+        """Return the names of the commands, and the slugs of the plugins with commands."""
         del ctx  # the settings of `--config` belong to a command, not to this group
         slugs: list[str] = resolve_name(f"{PLUGIN_GROUPS}:slugs")()
         return [*command_entries(), *slugs]
@@ -46,4 +46,4 @@ class Commands(click.Group):
 @click.group(cls=Commands)
 @click.version_option(package_name="jobbergate-server", prog_name="jobbergate-server")
 def main() -> None:
-    """The REST API of Jobbergate."""
+    """Run and manage the REST API of Jobbergate."""

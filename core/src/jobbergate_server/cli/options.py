@@ -1,4 +1,4 @@
-"""Options that several commands take, and the settings that follow from them."""
+"""Options of several commands, and the settings that they result in."""
 
 from pathlib import Path
 

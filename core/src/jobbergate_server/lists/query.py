@@ -24,39 +24,41 @@ from jobbergate_server.lists.totals import TOTALS
 
 MAX_OFFSET = 2**63 - 1
 MAX_TERMS = 64
-REMEMBERED = 1_000
-"""How many questions one list keeps the SQL for."""
+CACHED_QUERIES = 1_000
+"""Number of queries of one list whose SQL is cached."""
 TOO_MANY_TERMS = FieldError("value_error", f"at most {MAX_TERMS} search terms are allowed", {"limit_value": MAX_TERMS})
 
 
 class ListParameters(Schema):
-    """The query of every list; a resource derives its own to add filters."""
+    """The query parameters of every list; a resource derives a class to add filters."""
 
     start = fields.Integer(
-        ge=0, le=None, description="The page, counted from 0. Without it, every row is answered.", example=0
+        ge=0, le=None, description="Page number, from 0. Without it, the response contains every row.", example=0
     )
-    limit = fields.Integer(gt=0, le=None, load_default=10, description="The most rows on a page.", example=50)
-    search = fields.Text(description="Words of which a row must contain at least one, in any case.", example="fluid")
-    sort_field = fields.Text(description="The field to sort by.", example="created_at")
-    sort_ascending = fields.Boolean(load_default=True, description="False sorts from the largest value down.")
+    limit = fields.Integer(gt=0, le=None, load_default=10, description="Maximum number of rows on a page.", example=50)
+    search = fields.Text(
+        description="Search terms. A row matches if it contains one of them, in any case.", example="fluid"
+    )
+    sort_field = fields.Text(description="Field to sort by.", example="created_at")
+    sort_ascending = fields.Boolean(load_default=True, description="False sorts in descending order.")
 
 
 class Pagination(Schema):
-    """Where a page stands in its list."""
+    """The position of a page in its list."""
 
     total = fields.Integer(
-        required=True, ge=0, le=None, description="How many rows the filters let through.", example=1
+        required=True, ge=0, le=None, description="Number of rows that match the filters.", example=1
     )
     start = fields.Integer(
-        required=True, allow_none=True, ge=0, le=None, description="The page; null without paging.", example=0
+        required=True, allow_none=True, ge=0, le=None, description="Page number; null without paging.", example=0
     )
     limit = fields.Integer(
-        required=True, allow_none=True, gt=0, le=None, description="The page's size; null without paging.", example=50
+        required=True, allow_none=True, gt=0, le=None, description="Page size; null without paging.", example=50
     )
 
 
-class _Question(NamedTuple):
-    """What decides on the SQL of a list: all but the page."""
+class _Query(NamedTuple):
+    """The parts of a request that determine the SQL of a list: all but the page."""
 
     where: Condition
     terms: tuple[str, ...]
@@ -65,8 +67,8 @@ class _Question(NamedTuple):
     is_sqlite: bool
 
 
-class _Answer(NamedTuple):
-    """The SQL for a question: the page without and with the total, and the total alone."""
+class _Statements(NamedTuple):
+    """The SQL of a query: the page without and with the total, and the total alone."""
 
     page: Statement
     counted_page: Statement
@@ -76,14 +78,14 @@ class _Answer(NamedTuple):
 class ListQuery:
     """The list of a resource, as a handler that a `Route` can serve.
 
-    Rows come from ``model`` in the fields of ``schema``, whose `attribute` may lead to a related row
-    (`application.application_name`). Only ``search`` fields are searched and only ``sort`` fields sorted by. ``where``
-    gives the rows that a request may see, from its identity and its query, which ``parameters`` describe. Fields named
-    in ``null`` are left null: what is too large for a list. ``name`` is that of the rows in the API document, instead
-    of the table's.
+    Rows come from ``model``, in the fields of ``schema``. The `attribute` of a field may be a column of a related row
+    (`application.application_name`). Only the ``search`` fields are searched, and only the ``sort`` fields are sorted
+    by. ``where`` returns the filter for the rows that a request may see, from its identity and its query.
+    ``parameters`` describe that query. Fields in ``null`` are always null, such as values too large for a list.
+    ``name`` replaces the table's name in the API document.
     """
 
-    def __init__(  # noqa: PLR0913 - a list has that many sides, each named at the call
+    def __init__(  # noqa: PLR0913 - each part of a list is named at the call
         self,
         model: type[Model],
         schema: type[Schema],
@@ -104,7 +106,7 @@ class ListQuery:
         self._paths = {name: None if name in null else field.attribute or name for name, field in shown.items()}
         self._fields = {name: field for name, field in shown.items() if name not in null and not _is_plain(field)}
         self._columns = cache(self._columns_of)
-        self._answers = lru_cache(REMEMBERED)(self._answer)
+        self._statements = lru_cache(CACHED_QUERIES)(self._build)
 
         name = name or meta(model).db_table
         self.__name__ = f"list_{name}"
@@ -113,34 +115,36 @@ class ListQuery:
         response_schema(_envelope(schema), description="A page of the list.")(self)
 
     async def __call__(self, request: web.Request) -> web.Response:
-        """Answer the page that the request's query asks for."""
+        """Return the page that the query selects."""
         query, cap = request[QUERY], request.app[SETTINGS].limits.max_page_size
         start, limit = query.get("start"), query["limit"]
         size = cap if start is None else min(limit, cap)
         offset = (start or 0) * size
-        question = self._question(request)
-        rows, total = await self._fetch(request, self._answers(question), size, offset)
+        selected = self._query(request)
+        rows, total = await self._fetch(request, self._statements(selected), size, offset)
         if start is None:
             start, limit = (0, cap) if total > cap else (None, None)
         elif total > cap:
             limit = size
-        results = self._results(rows, self._columns(question.is_sqlite))
+        results = self._results(rows, self._columns(selected.is_sqlite))
         pagination = {"total": total, "start": start, "limit": limit}
         return json_response({"results": results, "pagination": pagination})
 
-    async def _fetch(self, request: web.Request, answer: _Answer, size: int, offset: int) -> tuple[Sequence[Any], int]:
-        """The rows of the page, and how many there are in all."""
+    async def _fetch(
+        self, request: web.Request, statements: _Statements, size: int, offset: int
+    ) -> tuple[Sequence[Any], int]:
+        """Return the rows of the page and the total number of rows."""
         totals = request.app[TOTALS]
-        sql, values, planned = answer.page if totals.are_shared else answer.counted_page
+        sql, values, planned = statements.page if totals.are_shared else statements.counted_page
         fetch = partial(request.app[DATABASE].fetch, sql, (*values, size, offset), planned=planned)
         rows = await fetch() if offset <= MAX_OFFSET else ()
-        if 0 < len(rows) < size or not (rows or offset):  # it is the last one, and tells the total by itself
+        if 0 < len(rows) < size or not (rows or offset):  # the last page: its end is the total
             return rows, offset + len(rows)
         if rows and not totals.are_shared:
             return rows, rows[0][-1]
-        return rows, await totals.total(answer.total)
+        return rows, await totals.total(statements.total)
 
-    def _question(self, request: web.Request) -> _Question:
+    def _query(self, request: web.Request) -> _Query:
         query = request[QUERY]
         sort_field = query.get("sort_field")
         if sort_field is not None and sort_field not in self.sort:
@@ -150,18 +154,18 @@ class ListQuery:
             raise InvalidRequest([TOO_MANY_TERMS.entry(["query", "search"])])
         where = Condition(self.where(request) if self.where else Q())
         is_sqlite = request.app[DATABASE].is_sqlite
-        return _Question(where, tuple(sorted(terms)), sort_field, query["sort_ascending"], is_sqlite)
+        return _Query(where, tuple(sorted(terms)), sort_field, query["sort_ascending"], is_sqlite)
 
-    def _answer(self, question: _Question) -> _Answer:
-        rows = self.model.filter(question.where.q)
-        if question.terms:
-            matches = (Q(**{f"{column}__icontains": term}) for term in question.terms for column in self.search)
+    def _build(self, query: _Query) -> _Statements:
+        rows = self.model.filter(query.where.q)
+        if query.terms:
+            matches = (Q(**{f"{column}__icontains": term}) for term in query.terms for column in self.search)
             rows = rows.filter(reduce(or_, matches))
-        columns = self._columns(question.is_sqlite)
+        columns = self._columns(query.is_sqlite)
         total = compiled(rows.count())
-        page = partial(columns.page, rows, question.sort_field, ascending=question.ascending)
-        planned = bool(question.terms)
-        return _Answer(*(it._replace(planned=planned) for it in (page(), page(total=total), total)))
+        page = partial(columns.page, rows, query.sort_field, ascending=query.ascending)
+        planned = bool(query.terms)
+        return _Statements(*(it._replace(planned=planned) for it in (page(), page(total=total), total)))
 
     def _columns_of(self, is_sqlite: bool) -> Columns:  # noqa: FBT001 - `cache` needs it by position
         return Columns(self.model, self._paths, is_sqlite=is_sqlite)
@@ -173,7 +177,7 @@ class ListQuery:
                 row[name] = convert(row[name])
         for name, field in self._fields.items():
             for row in results:
-                row[name] = field._serialize(row[name], name, row)  # noqa: SLF001 - what a field overrides to be shown
+                row[name] = field._serialize(row[name], name, row)  # noqa: SLF001 - the method that a field overrides for its output
         return results
 
 
@@ -187,8 +191,8 @@ def _envelope(schema: type[Schema]) -> type[ma.Schema]:
 
 
 def _is_plain(field: object) -> bool:
-    """Return whether a value of the field goes into JSON as it comes from the database."""
+    """Return whether JSON contains the field's value exactly as the database returns it."""
     return isinstance(field, fields.PLAIN) and any(
-        type(field)._serialize is plain._serialize  # noqa: SLF001 - what a field overrides to be shown
+        type(field)._serialize is plain._serialize  # noqa: SLF001 - the method that a field overrides for its output
         for plain in fields.PLAIN
     )

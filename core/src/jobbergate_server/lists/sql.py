@@ -1,7 +1,6 @@
-"""The SQL of lists: the conditions as Tortoise writes them, and around them the page with its columns.
+"""The SQL of lists: Tortoise's conditions, and around them the page with its columns.
 
-To build the SQL of a query takes Tortoise longer than PostgreSQL takes to answer it, so whoever asks the same again
-gets what was built before. This is the only module that calls what Tortoise keeps to itself.
+Tortoise takes longer to build a query than PostgreSQL takes to execute it. Lists therefore cache the SQL.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -24,14 +23,14 @@ if TYPE_CHECKING:
 
 PAGE = '"page"'
 MOMENT = """replace(to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '.000000', '')"""
-"""A moment as `timestamp` writes it. To make a hundred moments in Python takes longer than the rest of a page."""
+"""The SQL for a timestamp in the format of `timestamp`. In Python, a hundred of them take longer than their page."""
 SQLITE = (int, str, float)
 POSTGRESQL = (*SQLITE, bool)
-"""Types of columns that the driver answers as they are in Python."""
+"""Python types of columns whose values the driver returns unconverted."""
 
 
 class Condition:
-    """A `Q` that can be the key of a dictionary: equal to those that say the same of a row."""
+    """A hashable `Q`: two with the same filters are equal."""
 
     def __init__(self, q: Q) -> None:
         self.q = q
@@ -52,14 +51,14 @@ def _key(value: object) -> Hashable:
         return tuple(map(_key, value))
     if isinstance(value, dict):
         return tuple((name, _key(inner)) for name, inner in value.items())
-    return type(value), value  # True is not asked for as 1 is, though they are equal
+    return type(value), value  # True and 1 are equal in Python but differ in SQL
 
 
 class Columns:
     """The columns of a list, in one dialect of SQL.
 
-    ``paths`` say where they come from, by their names on the wire: columns of ``model``, or of a row that it points to
-    (`application.application_name`). None stands for NULL. Moments are selected as the texts that clients get.
+    ``paths`` map names on the wire to columns: of ``model``, or of a row that it references
+    (`application.application_name`). None is NULL. Timestamps are selected as the texts that clients receive.
     """
 
     def __init__(self, model: type[Model], paths: Mapping[str, str | None], *, is_sqlite: bool) -> None:
@@ -68,7 +67,7 @@ class Columns:
         self._columns = table.fields_db_projection
         self._is_sqlite = is_sqlite
         self.convert: dict[str, Callable[[Any], Any]] = {}
-        """What makes of the driver's value of a column the one in Python, where they differ."""
+        """Functions that convert the driver's value of a column to Python, where the two differ."""
         self._select = ", ".join(
             f'{"NULL" if path is None else self._expression(name, model, path.split("."))} AS "{name}"'
             for name, path in paths.items()
@@ -77,11 +76,11 @@ class Columns:
     def page(
         self, rows: QuerySet[Any], sort_field: str | None, *, ascending: bool, total: Statement | None = None
     ) -> Statement:
-        """The page of ``rows`` by ``sort_field``, NULL being the largest value, and among equals by id.
+        """Return the statement for a page of ``rows``, sorted by ``sort_field`` and by id; NULL is the largest value.
 
-        Two values are to be added to those of the statement: the limit and the offset. What is skipped costs little,
-        because the page is cut before anything is looked up or converted for its rows. With ``total``, each row has
-        the number that this counts as one more value at its end.
+        The caller appends two values to those of the statement: the limit and the offset. Skipped rows cost little,
+        because the page is cut before lookups and conversions. With ``total``, each row ends with the number that
+        this statement counts.
         """
         inner, values, _ = compiled(rows.order_by().values(**{column: name for name, column in self._columns.items()}))
         limit, offset = ("?", "?") if self._is_sqlite else (f"${len(values) + 1}", f"${len(values) + 2}")
@@ -91,7 +90,7 @@ class Columns:
         select = self._select
         if total is not None:
             select += f', ({total.sql}) AS "total"'
-            # PostgreSQL's parameters have numbers, which are the same in both.
+            # PostgreSQL's parameters are numbered, so that both statements share them.
             values = (*total.values, *values) if self._is_sqlite else values
         return Statement(f"SELECT {select} FROM ({cut}) AS {PAGE} ORDER BY {again}", values)  # noqa: S608 - of names and placeholders
 
@@ -100,12 +99,12 @@ class Columns:
             return ['"id"']
         direction = "ASC" if ascending else "DESC"
         if self._fields[sort_field].null:
-            # As PostgreSQL has it by itself; SQLite has it the other way round, and no index for this order.
+            # PostgreSQL's default. SQLite's default is the opposite, and its indexes do not have this order.
             direction += " NULLS LAST" if ascending else " NULLS FIRST"
         return [f'"{self._columns[sort_field]}" {direction}', '"id"']
 
     def _expression(self, name: str, model: type[Model], path: list[str], row: str = PAGE, depth: int = 1) -> str:
-        """The column that ``path`` leads to from ``row`` of ``model``, and what `convert` has to know of it."""
+        """Return the SQL for the column at ``path`` from ``row`` of ``model``; store its conversion in `convert`."""
         table = meta(model)
         field = table.fields_map[path[0]]
         if len(path) == 1:
@@ -113,9 +112,9 @@ class Columns:
         relation = cast("ForeignKeyFieldInstance[Model]", field)
         related, target, alias = meta(relation.related_model), relation.to_field_instance, f'"related_{depth}"'
         key = f'{alias}."{target.source_field or target.model_field_name}"'
-        points_to = f'{row}."{table.fields_db_projection[str(relation.source_field)]}"'
+        foreign_key = f'{row}."{table.fields_db_projection[str(relation.source_field)]}"'
         inner = self._expression(name, relation.related_model, path[1:], alias, depth + 1)
-        return f'(SELECT {inner} FROM "{related.db_table}" AS {alias} WHERE {key} = {points_to})'  # noqa: S608 - of names
+        return f'(SELECT {inner} FROM "{related.db_table}" AS {alias} WHERE {key} = {foreign_key})'  # noqa: S608 - of names
 
     def _value(self, name: str, field: Field[Any], column: str) -> str:
         if isinstance(field, DatetimeField):

@@ -1,4 +1,4 @@
-"""How many rows a list has: counted once for all who ask at nearly the same time."""
+"""Totals of lists: one count serves all requests that arrive at nearly the same time."""
 
 import asyncio
 import time
@@ -11,8 +11,8 @@ from jobbergate_server.database.connection import Database
 from jobbergate_server.database.prepared import Statement
 from jobbergate_server.database.transaction import in_transaction
 
-REMEMBERED = 1_000
-"""How many totals are kept, each of one list with one set of filters."""
+CACHED_TOTALS = 1_000
+"""Number of totals that are cached, each for one list with one set of filters."""
 
 
 class _Total(NamedTuple):
@@ -22,9 +22,9 @@ class _Total(NamedTuple):
 
 
 class Totals:
-    """The totals of the lists of ``database``, none of them older than ``max_age`` seconds.
+    """The totals of the lists of ``database``, at most ``max_age`` seconds old.
 
-    After a write of this process everything is counted anew, so that who has written sees it in the next answer.
+    A write of this process invalidates all of them, so that its client sees the change in the next response.
     """
 
     def __init__(self, database: Database, max_age: float) -> None:
@@ -34,11 +34,11 @@ class Totals:
 
     @property
     def are_shared(self) -> bool:
-        """Whether what one request has counted may be told to another."""
+        """Whether requests may share a total."""
         return self._max_age > 0 and not in_transaction()
 
     async def total(self, statement: Statement) -> int:
-        """The number that ``statement`` counts; requests that ask for it at the same time share one count."""
+        """Return the number that ``statement`` counts; concurrent requests for it share one count."""
         if not self.are_shared:
             return await self._count(statement)
         known = self._totals.get(statement)
@@ -46,9 +46,9 @@ class Totals:
             known = _Total(asyncio.create_task(self._count(statement)), time.monotonic(), self._database.writes)
             self._totals[statement] = known
             self._totals.move_to_end(statement)
-            if len(self._totals) > REMEMBERED:
+            if len(self._totals) > CACHED_TOTALS:
                 self._totals.popitem(last=False)
-        # A client that hangs up must not take the count away from the others who wait for it.
+        # A client that disconnects must not cancel the count for the requests that share it.
         return known.task.result() if known.task.done() else await asyncio.shield(known.task)
 
     def _is_fresh(self, known: _Total) -> bool:

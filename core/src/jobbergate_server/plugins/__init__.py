@@ -1,1 +1,1 @@
-"""Find, order and call plugins, and collect what they contribute."""
+"""Find, order and call plugins, and collect their contributions."""

@@ -13,16 +13,16 @@ from jobbergate_server.plugins.table_names import tables
 from jobbergate_server.routing.route import anonymous, schema_name
 
 SERVER = "jobbergate-server"
-"""The owner of the names that the server itself takes."""
+"""The owner of the names that the server reserves."""
 
 Named = Iterator[tuple[Hashable, object]]
-"""Names, each with the object that has it: one object under one name twice is not a conflict."""
+"""Names, each with its object: the same object twice under one name is not a conflict."""
 
 
 def conflicts(contributions: Iterable[Contribution], duplicates: Iterable[tuple[Plugin, Plugin]]) -> Iterator[str]:
     """Yield a line for each name that two plugins bring, or one plugin twice.
 
-    ``duplicates`` are the plugins of one slug, of which only the first is among the contributions.
+    ``duplicates`` are pairs of plugins with one slug; only the first of a pair is among the contributions.
     """
     contributions = list(contributions)
     for first, second in duplicates:
@@ -34,19 +34,19 @@ def conflicts(contributions: Iterable[Contribution], duplicates: Iterable[tuple[
             for name, thing in named(contribution):
                 owner, other = owners.setdefault(name, (slug, thing))
                 if other is not thing:
-                    who = f"{slug!r} twice" if owner == slug else f"both {owner!r} and {slug!r}"
-                    yield f"{kind} {name!r} is brought by {who}"
+                    brought_by = f"{slug!r} twice" if owner == slug else f"both {owner!r} and {slug!r}"
+                    yield f"{kind} {name!r} is brought by {brought_by}"
 
 
 def unknown_permissions(contributions: Iterable[Contribution]) -> Iterator[str]:
-    """A line for every permission that a route asks for and no plugin has registered."""
+    """Yield a line for each permission that a route requires and no plugin registers."""
     contributions = list(contributions)
     registered = {permission.name for contribution in contributions for permission in contribution.permissions}
     for contribution in contributions:
         for route in contribution.routes:
             if isinstance(route.permission, Permission) and route.permission.name not in registered:
                 yield (
-                    f"plugin {contribution.plugin.slug!r}: {route.method} {route.path!r} asks for the permission "
+                    f"plugin {contribution.plugin.slug!r}: {route.method} {route.path!r} requires the permission "
                     f"{route.permission.name!r}, which no plugin registers"
                 )
 
@@ -58,7 +58,7 @@ def _settings(it: Contribution) -> Named:
 
 
 def _keys(model: type[BaseModel], table: str) -> Iterator[str]:
-    """The settings of ``model`` as the environment spells them: without a difference between cases."""
+    """Yield the settings of ``model`` in lower case, because environment variables ignore case."""
     for name, field in model.model_fields.items():
         yield f"{table}.{name.lower()}"
         if (model_of_table := settings.subtable(field)) is not None:
@@ -89,4 +89,4 @@ RESERVED: Mapping[str, Callable[[], Iterable[str]]] = {
     "setting": lambda: (f"plugins.{key}" for key in settings.Plugins.model_fields),
     "command": command_entries,
 }
-"""By kind, the names that the server takes."""
+"""By kind, the names that the server reserves."""

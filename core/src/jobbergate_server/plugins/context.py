@@ -1,4 +1,4 @@
-"""What plugins are handed, and the descriptions that they return."""
+"""Arguments of hooks, and descriptions that hooks return."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from jobbergate_server.settings import Section
 
 @dataclass(frozen=True, slots=True)
 class HandledRequest:
-    """A request that was answered.
+    """A request and the status of its response.
 
-    ``route`` is the path of its route with names for its parameters, such as `/jobbergate/job-scripts/{job_script_id}`,
-    and ``plugin`` the slug of the plugin that brings it; both are None when there is no such route. ``seconds`` is the
-    time from the request's head to the answer.
+    ``route`` is the path of its route with the names of parameters, such as `/jobbergate/job-scripts/{job_script_id}`.
+    ``plugin`` is the slug of the route's plugin. Both are None if no route matches. ``seconds`` is the time from the
+    request's head to the response.
     """
 
     method: str
@@ -34,17 +34,17 @@ Statistics = Callable[[], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Tortoise models of a plugin: the module that defines them, and the package of their migrations, by name."""
+    """The Tortoise models of a plugin: the names of their module and of the package of their migrations."""
 
     module: str
     migrations: str
 
 
 class PluginContext(Generic[Configured]):
-    """What a plugin knows of itself: its slug, and its settings as the model that it registered.
+    """A plugin's slug, and its settings in the model that it registered.
 
-    ``context[KEY]`` is what the plugin's `lifespan` yielded under the `AppKey`, as ``request.app[KEY]`` is. A command
-    has none, for which `get` returns None.
+    ``context[KEY]`` is the value that the plugin's `lifespan` yielded under the `AppKey`, like ``request.app[KEY]``. In
+    a command, no lifespan runs, and `get` returns None.
     """
 
     def __init__(self, slug: str, settings: Configured) -> None:
@@ -53,7 +53,7 @@ class PluginContext(Generic[Configured]):
         self._app: web.Application | None = None
 
     def serve(self, app: web.Application) -> None:
-        """Take values from ``app`` from now on; called by the server when the plugin has opened what it needs."""
+        """Read values from ``app`` from now on; the server calls this after the plugin's lifespan has started."""
         self._app = app
 
     def __getitem__(self, key: web.AppKey[Value]) -> Value:
@@ -62,5 +62,5 @@ class PluginContext(Generic[Configured]):
         return self._app[key]
 
     def get(self, key: web.AppKey[Value]) -> Value | None:
-        """Return what the plugin's `lifespan` yielded under ``key``; None outside a server."""
+        """Return the value that the plugin's `lifespan` yielded under ``key``; None outside a server."""
         return None if self._app is None else self._app.get(key)

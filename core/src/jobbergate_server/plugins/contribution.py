@@ -1,4 +1,4 @@
-"""What one plugin contributes."""
+"""The contribution of one plugin."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from jobbergate_server.settings import Section
 
 @dataclass(slots=True)
 class Contribution:
-    """What one plugin brings."""
+    """The settings, tables, permissions, events, routes and commands of one plugin."""
 
     plugin: Plugin
     context: PluginContext
@@ -35,30 +35,30 @@ class Contribution:
 
     @property
     def is_active(self) -> bool:
-        """Whether the plugin still takes part."""
+        """Whether the plugin is active."""
         return self.plugin.state is State.ACTIVE
 
 
 CONTRIBUTIONS: web.AppKey[list[Contribution]] = web.AppKey("contributions", list[Contribution])
 EVENTS: web.AppKey[Mapping[str, EventType]] = web.AppKey("events", Mapping[str, EventType])
-"""The kinds of events that the plugins have registered, by name."""
+"""The event types that the plugins have registered, by name."""
 
 
 def active(contributions: Iterable[Contribution]) -> list[Contribution]:
-    """The contributions of plugins that still take part."""
+    """Return the contributions of active plugins."""
     return [contribution for contribution in contributions if contribution.is_active]
 
 
 def tortoise_apps(contributions: Iterable[Contribution]) -> dict[str, dict[str, Any]]:
-    """Tortoise's description of the models of all plugins, by label."""
+    """Return Tortoise's description of the models of all plugins, by label."""
     return {contribution.plugin.label: contribution.app for contribution in contributions if contribution.models}
 
 
 def event_types(contributions: Iterable[Contribution]) -> dict[str, EventType]:
-    """The kinds of events that the plugins bring, by name."""
+    """Return the event types of the plugins, by name."""
     return {event.name: event for contribution in contributions for event in contribution.events}
 
 
 def permission_names(contributions: Iterable[Contribution]) -> list[str]:
-    """The names of all permissions that the plugins bring."""
+    """Return the names of all permissions of the plugins."""
     return [permission.name for contribution in contributions for permission in contribution.permissions]

@@ -1,4 +1,4 @@
-"""What the plugins bring, collected before anything starts."""
+"""The contributions of the plugins, collected before the server starts."""
 
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -22,10 +22,10 @@ Item = TypeVar("Item")
 
 
 def collect(plugins: Plugins, settings: Settings) -> list[Contribution]:
-    """Ask every active plugin for what it brings, in their order.
+    """Return the contributions of the active plugins, in their order.
 
     Raises:
-        StartError: A plugin failed, its settings are not valid, or two plugins clash; all problems of a kind are told.
+        StartError: A plugin failed, its settings are not valid, or plugins conflict; the text names each error.
     """
     collected = [Contribution(plugin, PluginContext(plugin.slug, Section())) for plugin in plugins.active]
     plugins.refuse_failures(_read_settings(plugins, collected, settings))
@@ -37,14 +37,14 @@ def collect(plugins: Plugins, settings: Settings) -> list[Contribution]:
         contribution.routes = _joined(plugins.call(plugin, "register_routes", _all(Route), context=context))
         contribution.commands = _joined(plugins.call(plugin, "register_commands", _all(click.Command), context=context))
     plugins.refuse_failures()
-    taking_part = active(collected)
-    if found := [*conflicts(taking_part, plugins.duplicates), *unknown_permissions(taking_part)]:
+    contributing = active(collected)
+    if found := [*conflicts(contributing, plugins.duplicates), *unknown_permissions(contributing)]:
         raise StartError("\n".join(found))
-    return taking_part
+    return contributing
 
 
 def _read_settings(plugins: Plugins, collected: list[Contribution], settings: Settings) -> list[str]:
-    """Validate the tables of the plugins; a line for everything that is wrong with them."""
+    """Validate the settings of the plugins; return a line for each error."""
     given = settings.plugins.tables()
     wrong = [
         f"plugins.{name}: no such plugin is installed"
@@ -64,7 +64,7 @@ def _read_settings(plugins: Plugins, collected: list[Contribution], settings: Se
             contribution.context = PluginContext(plugin.slug, read)
     if wrong:
         wrong.append(
-            f"(keys of plugins stand in [plugins.<slug>] or in {environment_name('plugins', '<slug>', '<key>')})"
+            f"(set keys of plugins in [plugins.<slug>] or in {environment_name('plugins', '<slug>', '<key>')})"
         )
     return wrong
 
@@ -77,7 +77,7 @@ def _section(model: object) -> type[Section]:
 
 def _models(models: object) -> Models:
     if not isinstance(models, Models):
-        raise TypeError(f"{models!r} is not a Models")
+        raise TypeError(f"{models!r} is not an instance of Models")
     import_module(models.module)
     import_module(models.migrations)
     return models

@@ -1,4 +1,4 @@
-"""Deadlines for code of plugins that may hang, and the place in it where it hangs."""
+"""Deadlines for plugin code that may hang, and the line at which it hangs."""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 class Hang(Exception):
-    """Something has not ended in time; ``frame`` is where it was then, as far as that is known."""
+    """Plugin code that did not end in time; ``frame`` is its position at the deadline, if known."""
 
     def __init__(self, seconds: float, frame: FrameType | None = None) -> None:
         super().__init__(f"did not end within {seconds:g} seconds")
@@ -19,10 +19,12 @@ class Hang(Exception):
 
 
 def call_within(seconds: float, action: Callable[[], Result]) -> Result:
-    """What ``action`` returns or raises; it runs in a thread, because nothing else can be left behind when it hangs.
+    """Return the result of ``action``, or raise its exception.
+
+    The action runs in a thread, which the server can abandon when it hangs.
 
     Raises:
-        Hang: It has not ended after ``seconds``.
+        Hang: The action has not ended after ``seconds``.
     """
     results: list[Result] = []
     errors: list[BaseException] = []
@@ -30,7 +32,7 @@ def call_within(seconds: float, action: Callable[[], Result]) -> Result:
     def run() -> None:
         try:
             results.append(action())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the action was asked for
+        except BaseException as error:  # noqa: BLE001 - the calling thread raises it again
             errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
@@ -43,16 +45,16 @@ def call_within(seconds: float, action: Callable[[], Result]) -> Result:
     return results[0]
 
 
-async def wait_within(seconds: float, answer: Awaitable[Result], tell: Callable[[Hang], None]) -> Result:
-    """What ``answer`` returns or raises.
+async def wait_within(seconds: float, answer: Awaitable[Result], report: Callable[[Hang], None]) -> Result:
+    """Return the result of ``answer``, or raise its exception.
 
-    Code that blocks the event loop cannot be given up; ``tell`` is called, in a thread, with where it stands.
+    Code that blocks the event loop cannot be cancelled. A thread then calls ``report`` with its position.
 
     Raises:
-        Hang: It has not ended after ``seconds``.
+        Hang: The code has not ended after ``seconds``.
     """
     blocked = threading.get_ident()
-    timer = threading.Timer(seconds + 1, lambda: tell(Hang(seconds, sys._current_frames().get(blocked))))  # noqa: SLF001 - likewise
+    timer = threading.Timer(seconds + 1, lambda: report(Hang(seconds, sys._current_frames().get(blocked))))  # noqa: SLF001 - likewise
     timer.daemon = True
     timer.start()
     timeout = asyncio.timeout(seconds)
@@ -68,7 +70,7 @@ async def wait_within(seconds: float, answer: Awaitable[Result], tell: Callable[
 
 
 def locate(package: str, error: BaseException) -> str | None:
-    """The file and line of ``package`` where ``error`` was raised, as ``file:line``; None when it is not to blame."""
+    """Return the line of ``package`` that caused ``error``, as ``file:line``; None for errors of other code."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     if isinstance(error, Hang) and error.frame is not None:

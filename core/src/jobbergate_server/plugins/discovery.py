@@ -1,4 +1,4 @@
-"""Finding the plugins that are installed, and what their distributions require, in the packaging metadata."""
+"""Discovery of installed plugins, and of their requirements, in the packaging metadata."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -70,7 +70,7 @@ def _plugin(entry: EntryPoint, slugs: Mapping[str, set[str]]) -> Plugin:
 
 
 def _unmet(requirements: list[Requirement], checked: set[str]) -> Iterator[str]:
-    """What is wrong with the requirements: missing distributions, and wrong versions of those in ``checked``."""
+    """Yield the unmet requirements: missing distributions, and wrong versions of those in ``checked``."""
     for requirement in requirements:
         try:
             installed = version(requirement.name)
@@ -86,7 +86,7 @@ def _distribution(entry: EntryPoint) -> str:
 
 
 def _requirements(entry: EntryPoint) -> Iterator[Requirement]:
-    """What the distribution of the entry point requires in this environment, by canonical names."""
+    """Yield the requirements of the entry point's distribution in this environment, with canonical names."""
     for text in (entry.dist.requires if entry.dist else None) or []:
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):

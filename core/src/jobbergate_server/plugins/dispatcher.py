@@ -1,7 +1,7 @@
-"""Dispatch of committed events to the plugins that react to them, by the leader of the site.
+"""Dispatch of committed events to the plugins that react to them, by the leading process of an installation.
 
-Each plugin has a cursor, which moves behind an event once the plugin has reacted to it. A process that is killed in
-between leaves the event to the next leader, so that a plugin gets every event at least once.
+Each plugin has a cursor, which moves past an event once the plugin has reacted to it. If the leader is killed before
+that, the next leader dispatches the event again. A plugin receives every event at least once.
 """
 
 import asyncio
@@ -21,21 +21,21 @@ from jobbergate_server.plugins.contribution import Contribution
 from jobbergate_server.plugins.registry import Plugins
 
 BATCH = 100
-"""How many events one query reads."""
+"""Number of events that one query reads."""
 CONCURRENT = 10
-"""How many reactions of one plugin may wait for something at the same time."""
+"""Number of reactions of one plugin that may wait at the same time."""
 POLL_SECONDS = 0.5
-"""How often the leader looks for events that other processes committed."""
+"""Seconds between two queries for events that other processes committed."""
 RETRY_SECONDS = 1.0
-"""The pause after a failure of the database, or of something that a plugin needs."""
+"""Seconds until a retry after a failure of the database, or of a dependency of a plugin."""
 PURGE_SECONDS = 3600.0
-"""How often old events are deleted."""
+"""Seconds between two deletions of old events."""
 
 log = structlog.get_logger()
 
 
 def before_commit(plugins: Plugins, contributions: Iterable[Contribution]) -> Callable[[Event], Awaitable[None]] | None:
-    """Return what asks the plugins to agree to an event, or None where no plugin implements `before_commit`."""
+    """Return a function that lets plugins veto an event, or None if no plugin implements `before_commit`."""
     asked = [it for it in contributions if plugins.implements(it.plugin, "before_commit")]
 
     async def ask(event: Event) -> None:
@@ -82,9 +82,9 @@ class Dispatcher:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Dispatch until the end, when reactions have ``close_seconds`` to finish.
+        """Dispatch until the context exits; then wait at most ``close_seconds`` for reactions.
 
-        A plugin that starts for the first time gets the events that follow.
+        A plugin that starts for the first time receives events from then on.
         """
         with self._database.bound():
             position = await event_log.end(self._database.fetch, is_sqlite=self._database.is_sqlite)
@@ -113,13 +113,13 @@ class Dispatcher:
                     group.create_task(self._purge())
                     for reader in self._readers:
                         group.create_task(self._follow(reader, fetch))
-            except Exception as error:  # noqa: BLE001 - whatever the database raises, the next attempt may succeed
+            except Exception as error:  # noqa: BLE001 - the next attempt may succeed after any error of the database
                 cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
                 log.warning("event dispatch interrupted", reason=type(cause).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self, reader: _Reader, fetch: Fetch) -> None:
-        """Pass the plugin all events behind its cursor, and those that follow."""
+        """Pass the plugin all events after its cursor, and then new events."""
         position = await event_log.cursor(reader.slug)
         while True:
             reader.wake.clear()
@@ -139,7 +139,7 @@ class Dispatcher:
                     await reader.wake.wait()
 
     async def _react(self, reader: _Reader, entries: Sequence[Entry]) -> int:
-        """Let the plugin react to the first of ``entries``, and return to how many."""
+        """Let the plugin react to the first ``entries``, and return the number of these."""
         waiting: list[Awaitable[None]] = []
         count = 0
         for count, entry in enumerate(entries, 1):  # noqa: B007 - it is returned
@@ -151,7 +151,7 @@ class Dispatcher:
         return count
 
     def _start(self, reader: _Reader, event: Event) -> list[Awaitable[None]]:
-        """Call the plugin, and return what it has to wait for."""
+        """Call the plugin, and return its reactions that wait."""
         contribution = reader.contribution
         if not contribution.is_active:
             return []
@@ -163,13 +163,13 @@ class Dispatcher:
                 return []
 
     async def _finish(self, reader: _Reader, event: Event, reactions: Sequence[Awaitable[None]]) -> None:
-        """Wait for reactions, and start them again for as long as something that they need is unavailable."""
+        """Wait for reactions, and retry them while a dependency is unavailable."""
         with structlog.contextvars.bound_contextvars(request_id=event.origin.request_id):
             while reactions:
                 try:
                     await asyncio.gather(*reactions)
                 except Unavailable as error:
-                    log.warning("event handled later", plugin=reader.slug, event_name=event.name, reason=error.detail)
+                    log.warning("event will be retried", plugin=reader.slug, event_name=event.name, reason=error.detail)
                 except asyncio.CancelledError:
                     log.warning("event interrupted", plugin=reader.slug, event_name=event.name, event_id=event.id)
                     raise
@@ -182,7 +182,7 @@ class Dispatcher:
                 reactions = self._start(reader, event)
 
     async def _purge(self) -> None:
-        """Delete old events, again and again."""
+        """Delete old events periodically."""
         while True:
             deleted = await event_log.purge_events(datetime.now(UTC) - self._keep)
             if deleted:

@@ -1,10 +1,11 @@
 """The contract between the server and its plugins.
 
-A plugin is a module, named by an entry point of the group `jobbergate.plugins`. The entry point's name is the plugin's
-slug: the prefix of its routes and the name of its settings table. It implements any of these hooks under `hookimpl`,
-taking only the arguments that it needs. Hooks return what the plugin contributes; none is handed the application.
+A plugin is a module that an entry point of the group `jobbergate.plugins` names. The entry point's name is the plugin's
+slug: the prefix of its routes and the name of its settings table. The module implements any of these hooks with
+`hookimpl`, and takes only the arguments that it needs. Hooks return the contributions of the plugin. They do not
+receive the application.
 
-Each hook of a plugin has `plugins.start_timeout` seconds to return when the server starts.
+When the server starts, each hook must return within `plugins.start_timeout` seconds.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
@@ -31,35 +32,35 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def register_settings() -> type[Section]:  # type: ignore[empty-body]
-    """The model of the plugin's settings, which stand in the table `plugins.<slug>`."""
+    """Return the plugin's settings model, for the table `plugins.<slug>`."""
 
 
 @hookspec
 def register_models() -> Models:  # type: ignore[empty-body]
-    """The plugin's database tables. Their Tortoise app label is the slug with `-` written as `_`."""
+    """Return the plugin's database tables. Their Tortoise app label is the slug with `-` written as `_`."""
 
 
 @hookspec
 def register_permissions() -> Sequence[Permission]:  # type: ignore[empty-body]
-    """Every permission that the plugin's routes ask for."""
+    """Return every permission that the plugin's routes require."""
 
 
 @hookspec
 def register_events() -> Sequence[EventType]:  # type: ignore[empty-body]
-    """Every kind of event that the plugin tells of with `emit`."""
+    """Return every event type that the plugin emits with `emit`."""
 
 
 @hookspec
 def register_routes(context: PluginContext) -> Sequence[Route]:  # type: ignore[empty-body]
-    """The plugin's routes, with paths below `/jobbergate/<slug>`."""
+    """Return the plugin's routes, with paths below `/jobbergate/<slug>`."""
 
 
 @hookspec
 def register_commands(context: PluginContext) -> Sequence[click.Command]:  # type: ignore[empty-body]
-    """Click commands, run as `jobbergate-server <slug> <command>`.
+    """Return click commands, which run as `jobbergate-server <slug> <command>`.
 
-    A command whose function is a coroutine runs with the database connected: models, `find` and `transaction` work in
-    it, and its events reach the plugins.
+    A command whose function is a coroutine runs with the database connected. It can use models, `get_row` and
+    `transaction`, and the server dispatches its events to plugins.
     """
 
 
@@ -67,51 +68,52 @@ def register_commands(context: PluginContext) -> Sequence[click.Command]:  # typ
 def lifespan(  # type: ignore[empty-body]
     context: PluginContext, statistics: Statistics
 ) -> AbstractAsyncContextManager[Mapping[web.AppKey[Any], object]]:
-    """What the plugin keeps open while the server serves; what it yields is found in `request.app` by its keys.
+    """Return an asynchronous context manager that the server enters before it serves and exits when it shuts down.
 
-    The database is connected. ``statistics`` answers what the server counts of itself: `database_connections` and
-    `database_connections_idle` of this process, and the `tokens_cached`, `token_cache_hits` and `token_cache_misses` of
-    its token cache.
+    `request.app` has the values that it yields, by their keys. The database is connected. ``statistics`` returns
+    numbers about this process: `database_connections`, `database_connections_idle`, `tokens_cached`,
+    `token_cache_hits` and `token_cache_misses`.
     """
 
 
 @hookspec
 def before_commit(event: Event, context: PluginContext) -> Awaitable[None]:  # type: ignore[empty-body]
-    """Agree to an event in the transaction that causes it, before that is committed, or refuse it.
+    """Accept or veto an event in the transaction that causes it, before the commit.
 
-    An `ApiError` rolls back the transaction and becomes the response; any other exception becomes a 500. What the hook
-    writes is committed with the event. While a plugin implements it, requests that add a row take longer.
+    An `ApiError` rolls back the transaction and becomes the response; any other exception becomes a 500. Rows that the
+    hook writes are committed with the event. If a plugin implements this hook, requests that insert a row take longer.
     """
 
 
 @hookspec
 def on_event(event: Event, context: PluginContext) -> Awaitable[None] | None:
-    """React to a committed event, of requests and of commands.
+    """React to a committed event of a request or a command.
 
-    One process of the site calls it, in the order of commits, at least once for each event: a process that dies before
-    the reaction ended leaves the event to another. What takes no time is done in a plain function. What waits is a
-    coroutine, or is returned by the function; a plugin waits in ten reactions at a time. `Unavailable` repeats the
-    reaction until it succeeds; any other exception is logged, and the event counts as handled.
+    One process of the installation calls the hook at least once for each event, in the order of commits. If that
+    process is killed before the reaction ends, another process repeats it. A quick reaction is a plain function. A
+    reaction that waits is a coroutine function, or a function that returns an awaitable. Ten reactions of a plugin can
+    wait at the same time. After `Unavailable`, the server retries the reaction until it succeeds. It logs any other
+    exception, and the event counts as handled.
     """
 
 
 @hookspec
 def on_request(request: HandledRequest, context: PluginContext) -> None:
-    """Take note of a request that was answered; a failure is logged.
+    """Observe a request after its response; the server logs exceptions.
 
-    It is called for each request, before the next one goes on: it must be quick and must not wait for anything.
+    The server calls the hook for each request, and waits for it. The hook must return quickly.
     """
 
 
 @hookspec
 def check_health(context: PluginContext) -> Awaitable[str]:  # type: ignore[empty-body]
-    """Whether the plugin can do its work: `ok`, or why not, in words that everybody may read in `/jobbergate/ready`.
+    """Return `ok`, or the reason why the plugin cannot work, which `/jobbergate/ready` shows without a token.
 
-    It has 5 seconds for its answer. When a plugin is not well, the server answers 503 there, unless the plugin is among
-    `plugins.optional`.
+    The hook must return within 5 seconds. If a plugin is not healthy, that path responds 503, unless
+    `plugins.optional` contains the plugin.
     """
 
 
 @hookspec
 def add_samples(owner: str, files: Files) -> Awaitable[None]:  # type: ignore[empty-body]
-    """Add a sample row of the e-mail address ``owner``, unless the plugin has rows; for `jobbergate-server dev`."""
+    """Add a sample row that the e-mail address ``owner`` owns, unless rows exist; for `jobbergate-server dev`."""

@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 class State(StrEnum):
-    """What became of an installed plugin."""
+    """The state of an installed plugin."""
 
     ACTIVE = "active"
     DISABLED = "disabled"
@@ -18,8 +18,8 @@ class State(StrEnum):
 class Plugin:
     """An installed plugin.
 
-    ``requires`` are the slugs of the plugins that its distribution requires, ``unmet`` tells which of its requirements
-    this environment does not meet.
+    ``requires`` are the slugs of the plugins that its distribution requires. ``unmet`` are the requirements that this
+    environment does not meet.
     """
 
     slug: str
@@ -33,15 +33,15 @@ class Plugin:
 
     @property
     def label(self) -> str:
-        """The slug as Python and Tortoise write it."""
+        """The slug as a Python identifier, which is the app label in Tortoise."""
         return self.slug.replace("-", "_")
 
     @property
     def package(self) -> str:
-        """The name of the package, or of the module, that the plugin's code is in."""
+        """The name of the package or module that contains the plugin's code."""
         name = self.module if isinstance(self.module, str) else self.module.__name__
         return name.partition(".")[0]
 
     def load(self) -> ModuleType:
-        """The module that implements the hooks."""
+        """Import and return the module that implements the hooks."""
         return import_module(self.module) if isinstance(self.module, str) else self.module

@@ -1,4 +1,4 @@
-"""Plugins: in which order they come, how their hooks are called, and what becomes of those that fail."""
+"""Plugins: their order, the calls of their hooks, and the handling of their failures."""
 
 import difflib
 import inspect
@@ -21,11 +21,14 @@ HOOKS = tuple(name for name, value in vars(hookspecs).items() if hasattr(value, 
 
 Result = TypeVar("Result")
 
+MISSING = {State.DISABLED: "which is disabled", State.FAILED: "which failed to load"}
+"""By state, the reason why a required plugin is missing."""
+
 log = structlog.get_logger()
 
 
 class WrongHook(Exception):
-    """A function is marked as a hook, and is none that is called; ``place`` is where it stands."""
+    """A function that is marked as a hook but does not match one; ``place`` is its position."""
 
     def __init__(self, message: str, function: Callable[..., object]) -> None:
         super().__init__(message)
@@ -37,12 +40,12 @@ def _anything(result: Any) -> Any:  # noqa: ANN401 - each hook has its own resul
 
 
 class Plugins:
-    """The installed plugins in their order, those required by others first."""
+    """The installed plugins in their order: each after the plugins that it requires."""
 
     def __init__(self, installed: Iterable[Plugin], config: settings.Plugins) -> None:
         """Import and register those of ``installed`` that ``config`` does not disable.
 
-        Of two with one slug the first takes part, and ``duplicates`` has both, so that the start can be refused.
+        Of two plugins with one slug, the first is active. ``duplicates`` has both, so that the start can be rejected.
 
         Raises:
             StartError: A plugin that is not optional failed, or plugins require each other in a circle.
@@ -73,16 +76,16 @@ class Plugins:
 
     @property
     def active(self) -> list[Plugin]:
-        """The plugins that take part."""
+        """The active plugins."""
         return [plugin for plugin in self.installed if plugin.state is State.ACTIVE]
 
     @property
-    def left_out(self) -> list[Plugin]:
-        """The plugins that should take part, and do not because they have failed."""
+    def failed(self) -> list[Plugin]:
+        """The plugins that have failed."""
         return [plugin for plugin in self.installed if plugin.state is State.FAILED]
 
     def is_optional(self, plugin: Plugin) -> bool:
-        """Whether the server does without the plugin when it fails."""
+        """Return whether the server starts without the plugin when it fails."""
         return plugin.slug in self._optional
 
     def implements(self, plugin: Plugin, hook: str) -> bool:
@@ -92,9 +95,9 @@ class Plugins:
     def call(
         self, plugin: Plugin, hook: str, accept: Callable[[Any], Result] = _anything, **arguments: object
     ) -> list[Result]:
-        """Return what ``accept`` makes of the results of the plugin's implementations of ``hook``.
+        """Call the plugin's implementations of ``hook``, and return their results after ``accept``.
 
-        The list is empty when a function fails; failures are kept for `refuse_failures`.
+        The list is empty if a function fails; `refuse_failures` raises failures.
         """
         if not self.implements(plugin, hook):
             return []
@@ -108,7 +111,7 @@ class Plugins:
         def called() -> Result | None:
             results = self.run(plugin, hook, **arguments)
             if len(results) > 1:
-                raise TypeError("the plugin implements the hook twice, and it has one result")
+                raise TypeError("the plugin implements the hook twice; keep one implementation")
             return accept(results[0]) if results else None
 
         return self.attempt(plugin, hook, called) if self.implements(plugin, hook) else None
@@ -117,9 +120,9 @@ class Plugins:
         """Return the results of the plugin's implementations of ``hook``, in the order of the code, without None.
 
         Raises:
-            Exception: Whatever the plugin raises.
+            Exception: The exception of the plugin.
         """
-        # As pluggy calls them, which would look for the implementations of all plugins.
+        # Like a call by pluggy, which would also look up the implementations of all other plugins.
         results = (it.function(*(arguments[name] for name in it.argnames)) for it in self._functions(plugin, hook))
         return [result for result in results if result is not None]
 
@@ -132,48 +135,48 @@ class Plugins:
         return self._implementations[key]
 
     def attempt(self, plugin: Plugin, doing: str, action: Callable[[], Result]) -> Result | None:
-        """What ``action`` returns; None when it fails or hangs, which is kept for `refuse_failures`."""
+        """Return the result of ``action``; None if it fails or hangs, which `refuse_failures` raises."""
         try:
             return call_within(self._seconds, action)
-        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything, and is named for it
-            self.fail(plugin, self._told(plugin, doing, error))
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; the failure names the plugin
+            self.fail(plugin, self._failure(plugin, doing, error))
             return None
 
     async def wait(self, plugin: Plugin, hook: str, answer: Awaitable[Result]) -> Result | None:
-        """What ``answer``, of the plugin's ``hook``, returns; None when it fails or hangs, as in `attempt`."""
+        """Return the result of ``answer``, from the plugin's ``hook``; None if it fails or hangs, as in `attempt`."""
 
-        def tell(hang: Hang) -> None:
-            log.error("event loop blocked at start", plugin=plugin.slug, reason=self._told(plugin, hook, hang))
+        def report(hang: Hang) -> None:
+            log.error("event loop blocked at start", plugin=plugin.slug, reason=self._failure(plugin, hook, hang))
 
         try:
-            return await wait_within(self._seconds, answer, tell)
+            return await wait_within(self._seconds, answer, report)
         except Exception as error:  # noqa: BLE001 - likewise
-            self.fail(plugin, self._told(plugin, hook, error))
+            self.fail(plugin, self._failure(plugin, hook, error))
             return None
 
     def fail(self, plugin: Plugin, reason: str) -> None:
-        """Leave the plugin out whole; unless it is optional, `refuse_failures` will stop the start."""
+        """Mark the plugin as failed; unless it is optional, `refuse_failures` prevents the start."""
         plugin.state = State.FAILED
         plugin.reason = f"{plugin.reason}; {reason}" if plugin.reason else reason
         if plugin.slug in self._optional:
-            log.error("optional plugin left out", plugin=plugin.slug, reason=reason)
+            log.error("optional plugin failed", plugin=plugin.slug, reason=reason)
         else:
             self._failures.append(f"plugin {plugin.slug!r} ({plugin.distribution} {plugin.version}): {reason}")
 
     def refuse_failures(self, others: Iterable[str] = ()) -> None:
-        """Stop the start when anything has failed, and leave out what requires a plugin that is out.
+        """Raise the failures of plugins, and fail plugins that require a failed or disabled plugin.
 
-        The lines of ``others`` stop it too.
+        ``others`` are further reasons, a line each.
 
         Raises:
-            StartError: A plugin that is not optional failed; all of them are named.
+            StartError: A plugin that is not optional failed, or ``others`` has lines; the text has a line for each.
         """
         states = {plugin.slug: plugin.state for plugin in self.installed}
         for plugin in self.active:
-            # One that is not known gave way to another of the same slug, which the clashes tell.
+            # An unknown slug is a duplicate, which `conflicts` reports.
             missing = [slug for slug in sorted(plugin.requires) if states.get(slug, State.ACTIVE) is not State.ACTIVE]
             if missing:
-                self.fail(plugin, "requires " + ", ".join(f"{slug!r}, which is {states[slug]}" for slug in missing))
+                self.fail(plugin, "requires " + ", ".join(f"{slug!r}, {MISSING[states[slug]]}" for slug in missing))
                 states[plugin.slug] = plugin.state
         if reasons := [*self._failures, *others]:
             raise StartError("\n".join(reasons))
@@ -184,8 +187,8 @@ class Plugins:
             _check_hook(name, function, options)
         self._manager.register(module, plugin.slug)
 
-    def _told(self, plugin: Plugin, doing: str, error: BaseException) -> str:
-        """What has failed, how, and where the plugin's code has it, as far as that is known; all in one line."""
+    def _failure(self, plugin: Plugin, doing: str, error: BaseException) -> str:
+        """Return one line about a failure: the action, the error, and its position in the plugin's code, if known."""
         kind = "" if isinstance(error, Hang | WrongHook) else f"{type(error).__name__}: "
         where = error.place if isinstance(error, WrongHook) else locate(plugin.package, error)
         function = getattr(self._manager.get_plugin(plugin.slug), doing, None)
@@ -205,16 +208,16 @@ def _marked(module: ModuleType) -> Iterator[tuple[str, Callable[..., object], Ma
 
 
 def _check_hook(name: str, function: Callable[..., object], options: Mapping[str, Any]) -> None:
-    """Refuse a function that would never be called, or not with what it asks for."""
+    """Reject a function that no hook calls, or that takes arguments which its hook does not provide."""
     if name not in HOOKS:
         close = difflib.get_close_matches(name, HOOKS, n=1)
-        raise WrongHook(f"there is no hook {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""), function)
+        raise WrongHook(f"hook {name!r} does not exist" + (f"; did you mean {close[0]!r}?" if close else ""), function)
     if options.get("wrapper") or options.get("hookwrapper"):
-        raise WrongHook(f"{name} is a wrapper of other plugins' functions, and each plugin has its own alone", function)
+        raise WrongHook(f"{name} is a wrapper, but the server calls hooks of one plugin at a time", function)
     offered = inspect.signature(getattr(hookspecs, name)).parameters
     if unknown := [parameter for parameter in inspect.signature(function).parameters if parameter not in offered]:
-        takes = f"offers {', '.join(offered)}" if offered else "offers nothing"
-        raise WrongHook(f"{name} asks for {', '.join(unknown)}, and the hook {takes}", function)
+        provided = ", ".join(offered) or "no arguments"
+        raise WrongHook(f"{name} takes {', '.join(unknown)}, but the hook provides {provided}", function)
 
 
 def _line(function: Callable[..., object]) -> int:

@@ -1,4 +1,4 @@
-"""Telling plugins of every request that was answered."""
+"""Observers: plugins that the server notifies of every request after its response."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 def observing_middleware(plugins: Plugins, observers: Sequence[Contribution]) -> Middleware:
-    """The middleware that tells ``observers`` of every request."""
+    """Return the middleware that notifies ``observers`` of every request."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -30,7 +30,7 @@ def observing_middleware(plugins: Plugins, observers: Sequence[Contribution]) ->
             try:
                 plugins.run(observer.plugin, "on_request", request=handled, context=observer.context)
             except Exception:
-                log.exception("request not noted", plugin=observer.plugin.slug)
+                log.exception("request observer failed", plugin=observer.plugin.slug)
         return response
 
     return middleware

@@ -1,1 +1,1 @@
-"""Routes of plugins, and the way of a request through one."""
+"""Routes of plugins, and how one processes a request."""

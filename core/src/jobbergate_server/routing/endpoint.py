@@ -1,4 +1,4 @@
-"""The way of a request through a route: parse, call, respond."""
+"""The processing of a request by its route: parse, call, respond."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 class _RollbackError(Exception):
-    """Carries a handler's own error answer out of the transaction."""
+    """The rollback of a transaction because of a handler's own error response."""
 
     def __init__(self, response: web.StreamResponse) -> None:
         super().__init__(response.status)
@@ -45,7 +45,7 @@ class _Endpoint:
         database: Database,
         state: "_Endpoint | None" = None,
     ) -> None:
-        """Serve ``route``; ``state`` is that of the GET which shows what it writes, if there is one."""
+        """Serve ``route``; ``state`` is the endpoint that reads the resource which ``route`` writes, if any."""
         self._plugin = plugin
         self._route = route
         self._state = state
@@ -59,7 +59,7 @@ class _Endpoint:
         if self._request_schemas:
             await parse_request(request, self._request_schemas)
         with self._database.bound(_origin(request)):
-            return await watched(self._handle(request), self._tell_blocking)
+            return await watched(self._handle(request), self._report_blocking)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if self._takes_keys and IDEMPOTENCY_KEY in request.headers:
@@ -71,7 +71,7 @@ class _Endpoint:
             await self._route.prepare(request)
         return await self._respond(request)
 
-    def _tell_blocking(self, seconds: float) -> None:
+    def _report_blocking(self, seconds: float) -> None:
         log.warning(
             "event loop blocked by a handler",
             plugin=self._plugin,
@@ -87,7 +87,7 @@ class _Endpoint:
                 if claim := request.get(CLAIM):
                     await claim.hold()
                 answer = await self._route.handler(request)
-                if header:  # only now, as a request that fails by itself is answered as without the header
+                if header:  # after the handler, whose own errors take precedence
                     raise PreconditionFailed(header)
                 if self._route.inserts and isinstance(answer, Model):
                     await self._database.insert(answer)
@@ -110,15 +110,15 @@ class _Endpoint:
         return self._response(await self._route.handler(request))
 
     async def _unmet(self, request: web.Request) -> str | None:
-        """The header of the request that forbids it in the state of what it writes.
+        """Return the header whose precondition fails for the resource that the request writes.
 
-        That state is the one that the transaction sees from now on: it fails when others change it meanwhile.
+        From now on, the transaction fails when another request changes the resource concurrently.
         """
         await self._database.freeze()
         return unmet(request, await self._state.tag(request, self._route) if self._state else None)
 
     async def tag(self, request: web.Request, writing: Route) -> str | None:
-        """The entity tag of what a GET for the path of a request to ``writing`` gets; None when there is nothing."""
+        """Return the entity tag of the GET response for the path of a request to ``writing``; None for a 404."""
         values = [request.match_info[name] for name in writing.parameters]
         request.match_info.update(zip(self._route.parameters, values, strict=True))
         sent = request.get(PATH, {})
@@ -149,7 +149,7 @@ def _committable(response: web.StreamResponse) -> web.StreamResponse:
 
 
 def _origin(request: web.Request) -> Origin:
-    """Return the caller and the id of the request, as the cause of the events that it emits."""
+    """Return the caller and the id of the request, as the origin of its events."""
     request_id, identity = request.get(ID), request.get(IDENTITY)
     if identity is None:
         return Origin(request_id=request_id)
@@ -157,16 +157,16 @@ def _origin(request: web.Request) -> Origin:
 
 
 async def _meet_expectation(request: web.Request) -> None:
-    """Let a client send the body that it waits with; what else it expects is ignored (RFC 9110, section 10.1.1)."""
+    """Send 100 Continue if the client expects it; ignore other expectations (RFC 9110, section 10.1.1)."""
     if request.version >= HttpVersion11 and request.headers["Expect"].lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # the answer itself has not begun
+        request.writer.output_size = 0  # the final response has not started
 
 
 def mount(app: web.Application, slug: str, routes: Sequence[Route], database: Database) -> None:
     """Serve the ``routes`` of the plugin ``slug``."""
     endpoint = partial(_Endpoint, slug, database=database)
-    # One resource, which unlike a list is never answered in parts.
+    # Single resources: unlike a list, their responses are never streamed.
     states = {it.shape: endpoint(it) for it in routes if it.method == "GET" and it.path.endswith("}")}
     for route in routes:
         serve = endpoint(route, state=states.get(route.shape)).__call__

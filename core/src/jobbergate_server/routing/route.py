@@ -17,30 +17,30 @@ MOUNT = "/jobbergate"
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 METHODS = WRITING | {"GET"}
 BODIES = {"json": CONTENT_TYPE, "form": "multipart/form-data"}
-"""The parts of a request that are its body, as aiohttp-apispec calls them, with their content types."""
+"""aiohttp-apispec's locations of request bodies, with their content types."""
 
 Answer = web.StreamResponse | Model | dict[str, Any] | list[Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path below the plugin's prefix, the handler for them, and what a token must allow.
+    """A method, a path below the plugin's prefix, their handler, and the permission that a token needs.
 
-    The handler is an aiohttp coroutine under aiohttp-apispec's decorators. It answers with a
-    `aiohttp.web.StreamResponse`; or with a row, a mapping or a list, which the schema that it declares for ``status``
-    turns into JSON; or with None for a status without a body.
+    The handler is an aiohttp coroutine with aiohttp-apispec's decorators. It returns a `aiohttp.web.StreamResponse`, a
+    row, a mapping, a list, or None for a status without a body. The schema that it declares for ``status`` converts
+    rows, mappings and lists to JSON.
 
-    POST, PUT, PATCH and DELETE run inside one database transaction, which is committed before the answer leaves and
-    rolled back when the handler raises or answers with a status from 400. What takes long (storing files, rendering)
-    is done by ``prepare``, which runs before the transaction begins and leaves its results on the request.
+    POST, PUT, PATCH and DELETE run inside one database transaction. It is committed before the response is sent. It is
+    rolled back when the handler raises, or returns a status of 400 or higher. ``prepare`` does slow work, such as
+    storing files or rendering, before the transaction begins. It stores its results on the request.
 
-    What a GET answers has an entity tag. That of one thing, whose path ends with a parameter, is also made when a
-    request to the same path asks for a state of the thing with `If-Match`, so its handler must not send its answer in
-    parts. A POST with an `Idempotency-Key` is done once.
+    Each GET response has an entity tag. A path that ends with a parameter identifies one resource. Its GET handler must
+    not stream the response, because a write with `If-Match` compares the entity tag. A POST with an `Idempotency-Key`
+    is executed once.
 
     Raises:
-        ValueError: The method or the path is not one that can be served.
-        TypeError: The permission is not one.
+        ValueError: The server does not support the method, the path or ``under``.
+        TypeError: The permission is not a `Permission`, AUTHENTICATED or PUBLIC.
     """
 
     method: str
@@ -49,10 +49,10 @@ class Route:
     permission: Permission | Access = field(kw_only=True)
     status: int = field(default=200, kw_only=True)
     inserts: bool = field(default=False, kw_only=True)
-    """Whether the handler returns a new row, which is inserted in the same statement as its events where possible."""
+    """Whether the server inserts the row that the handler returns, if possible in one statement with its events."""
     prepare: Callable[[web.Request], Awaitable[None]] | None = field(default=None, kw_only=True)
     under: str | None = field(default=None, kw_only=True)
-    """The segment between mount and path: the plugin's slug, unless ``""`` puts the route directly below the mount."""
+    """The segment between mount and path: ``""`` for no segment, None for the plugin's slug."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -61,7 +61,7 @@ class Route:
             raise ValueError(f"the path {self.path!r} must be empty or begin with '/'")
         if self.under:
             raise ValueError(f"under must be '' or None, not {self.under!r}")
-        web.UrlDispatcher().add_resource(self.path)  # refuses a path that is not well formed
+        web.UrlDispatcher().add_resource(self.path)  # rejects a malformed path
         if not isinstance(self.permission, Permission | Access):
             raise TypeError(f"{self.method} {self.path!r} must have a Permission, AUTHENTICATED or PUBLIC")
 
@@ -71,12 +71,12 @@ class Route:
 
     @property
     def name(self) -> str:
-        """The name of the handler, which is the operation's name in the API document."""
+        """The name of the handler, which is the operationId in the API document."""
         return str(getattr(self.handler, "__name__", type(self.handler).__name__))
 
     @property
     def shape(self) -> str:
-        """The path with anonymous parameters: of two routes with one shape, only one can be reached."""
+        """The path with anonymous parameters: two routes with the same shape conflict."""
         return anonymous(self.path)
 
     @property
@@ -91,18 +91,18 @@ class Route:
 
     @property
     def request_bodies(self) -> list[ma.Schema]:
-        """The schemas of the bodies that the handler takes; those of paths, queries and headers have no name."""
+        """The schemas of the request bodies, which have a name in the API document."""
         return [schema for location, schema in self.request_schemas.items() if location in BODIES]
 
     @property
     def response_schema(self) -> ma.Schema | None:
-        """The schema of the successful answer, if the handler's decorators declare one."""
+        """The schema of the successful response, if the handler's decorators declare one."""
         responses = getattr(self.handler, "__apispec__", {}).get("responses", {})
         schema = responses.get(str(self.status), {}).get("schema")
         return schema if isinstance(schema, ma.Schema) else None
 
     def schemas(self) -> Iterator[type[ma.Schema]]:
-        """The classes of all schemas of requests and answers that the handler's decorators declare, each once."""
+        """Yield the class of each schema of requests and responses that the handler's decorators declare, once."""
         responses = getattr(self.handler, "__apispec__", {}).get("responses", {}).values()
         declared = [*self.request_bodies, *(response.get("schema") for response in responses)]
         rest = [schema for schema in declared if isinstance(schema, ma.Schema)]
@@ -126,5 +126,5 @@ def anonymous(path: str) -> str:
 
 
 def schema_name(schema: type[ma.Schema]) -> str:
-    """The name of ``schema`` in the API document: that of its class without `Schema` at its end."""
+    """Return the name of ``schema`` in the API document: its class name without `Schema` at the end."""
     return schema.__name__.removesuffix("Schema")

@@ -1,4 +1,4 @@
-"""Whether the server can serve: what each of its parts says."""
+"""The readiness of the server: the checks of its parts."""
 
 import asyncio
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether the server can serve, whether it does so without something, and what each part says."""
+    """Whether the server can serve, whether it is degraded, and the result of each check."""
 
     ready: bool
     degraded: bool
@@ -28,20 +28,20 @@ class Readiness:
 
 
 async def readiness(app: web.Application) -> Readiness:
-    """The state of database, schema, provider, file store and plugins: `ok`, or why one is not ready."""
+    """Check database, schema, provider, file store and plugins; a result is `ok` or the reason."""
     plugins = app[PLUGINS]
-    looking_after = [it for it in app[CONTRIBUTIONS] if plugins.implements(it.plugin, "check_health")]
+    checked = [it for it in app[CONTRIBUTIONS] if plugins.implements(it.plugin, "check_health")]
     stored, issuer, files, health = await asyncio.gather(
         check_storage(app[DATABASE]),
         check_issuer(app[PROVIDER]),
         check_files(app[FILES]),
-        asyncio.gather(*(_check_plugin(app, contribution) for contribution in looking_after)),
+        asyncio.gather(*(_check_plugin(app, contribution) for contribution in checked)),
     )
     needed = {**stored, "issuer": issuer, "files": files}
     if app[STOPPING].is_set():
-        needed["server"] = "stops"
-    dispensable = {plugin.slug: "left out; its reason stands in the log" for plugin in plugins.left_out}
-    for contribution, state in zip(looking_after, health, strict=True):
+        needed["server"] = "shutting down"
+    dispensable = {plugin.slug: "not loaded; see the server log" for plugin in plugins.failed}
+    for contribution, state in zip(checked, health, strict=True):
         kind = dispensable if plugins.is_optional(contribution.plugin) else needed
         kind[contribution.plugin.slug] = state
     return Readiness(
@@ -52,7 +52,7 @@ async def readiness(app: web.Application) -> Readiness:
 
 
 async def _check_plugin(app: web.Application, contribution: Contribution) -> str:
-    """What the plugin says of itself."""
+    """Return the result of the plugin's own check."""
     plugins, plugin = app[PLUGINS], contribution.plugin
     try:
         with app[DATABASE].bound():
@@ -60,12 +60,12 @@ async def _check_plugin(app: web.Application, contribution: Contribution) -> str
                 states = [str(await it) for it in plugins.run(plugin, "check_health", context=contribution.context)]
                 return "; ".join(state for state in states if state != OK) or OK
     except Exception as error:
-        log.exception("health not known", plugin=plugin.slug)
+        log.exception("health check failed", plugin=plugin.slug)
         return f"not known ({type(error).__name__})"
 
 
 async def check_storage(database: Database) -> dict[str, str]:
-    """Whether the database answers, and whether its schema is up to date."""
+    """Check whether the database responds, and whether its schema is up to date."""
     state = await check_database(database)
     return {
         "database": state,
@@ -74,22 +74,22 @@ async def check_storage(database: Database) -> dict[str, str]:
 
 
 async def check_schema(database: Database) -> str:
-    """Whether all migrations are applied."""
+    """Check whether all migrations are applied."""
     missing: list[str] = []
 
     async def look() -> None:
         missing.extend(await pending(database))
 
     state = await _state(look(), "not known")
-    return f"migrations are missing: {', '.join(missing)}" if missing else state
+    return f"missing migrations: {', '.join(missing)}" if missing else state
 
 
 async def check_issuer(provider: Provider) -> str:
-    """Whether the provider's keys are known, so that tokens can be verified."""
+    """Check whether the provider's keys are available to verify tokens."""
     await provider.refresh()
     return provider.reason or OK
 
 
 async def check_files(files: Files) -> str:
-    """Whether the file store takes a file."""
+    """Check whether the file store accepts a file."""
     return await _state(files.ping(), "not writable")

@@ -25,10 +25,10 @@ SWAGGER_FILES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
 }
-"""The files of the page with their content types, which are the same on every machine."""
+"""The files of the page, with content types that do not depend on the machine's configuration."""
 
 DOCS_HEADERS = {
-    "Cache-Control": "no-cache",  # ask whether it is still current: an update of the server may bring other files
+    "Cache-Control": "no-cache",  # revalidate: an update of the server may change the files
     "Referrer-Policy": "no-referrer",
 }
 CONTENT_SECURITY_POLICY = (
@@ -49,17 +49,17 @@ PAGE = f"""<!doctype html>
 
 
 class ReadinessSchema(fields.Schema):
-    """Whether the server can serve, part by part."""
+    """The readiness of the server and of its parts."""
 
     ready = fields.Boolean(required=True, example=True)
     degraded = fields.Boolean(
         required=True,
-        description="Whether a plugin is left out or not well, without which it can serve.",
+        description="Whether an optional plugin has failed or is not healthy.",
         example=False,
     )
     checks = fields.Object(
         required=True,
-        description="What each part, and each plugin that looks after itself, says: `ok`, or why it is not ready.",
+        description="Result of each check, of the server and of its plugins: `ok`, or the reason.",
         example={"database": "ok", "schema": "ok", "issuer": "ok"},
     )
 
@@ -70,7 +70,7 @@ class PluginSchema(fields.Schema):
     name = fields.Text(required=True, example="job-scripts")
     version = fields.Text(required=True, example="0.1.0")
     state = fields.Choice(tuple(State), required=True, example="active")
-    reason = fields.Text(required=True, allow_none=True, description="Why it is not active.", example=None)
+    reason = fields.Text(required=True, allow_none=True, description="Why the plugin is not active.", example=None)
 
 
 class PluginsSchema(fields.Schema):
@@ -79,27 +79,27 @@ class PluginsSchema(fields.Schema):
     plugins = fields.List(fields.Nested(PluginSchema), required=True)
 
 
-@docs(summary="Tell that the process is alive", responses={"204": {"description": "It is."}})
+@docs(summary="Check that the process is alive", responses={"204": {"description": "The process is alive."}})
 async def health(_: web.Request) -> None:
-    """Whether the process answers at all; it says nothing of the database or the provider."""
+    """Respond without a check of the database or the provider."""
 
 
 @docs(
-    summary="Tell whether the server can serve",
+    summary="Check whether the server can serve",
     responses={"503": {"description": "A part is not ready.", "schema": ReadinessSchema()}},
 )
 @response_schema(ReadinessSchema, description="All parts are ready.")
 async def ready(request: web.Request) -> web.Response:
-    """Whether database, schema, provider, file store and plugins are there."""
+    """Check database, schema, provider, file store and plugins."""
     state = await readiness(request.app)
     answer = {"ready": state.ready, "degraded": state.degraded, "checks": state.checks}
     return json_response(answer, status=200 if state.ready else 503)
 
 
 @docs(summary="List the installed plugins")
-@response_schema(PluginsSchema, description="Every installed plugin, also those that are left out.")
+@response_schema(PluginsSchema, description="All installed plugins, including disabled and failed ones.")
 async def list_plugins(request: web.Request) -> dict[str, object]:
-    """Name, version and state of each installed plugin."""
+    """Return the name, version and state of each installed plugin."""
     return {
         "plugins": [
             {"name": plugin.slug, "version": plugin.version, "state": plugin.state, "reason": plugin.reason}
@@ -113,7 +113,7 @@ async def list_plugins(request: web.Request) -> dict[str, object]:
     responses={"200": {"description": "The document.", "content": {CONTENT_TYPE: {"schema": {"type": "object"}}}}},
 )
 async def openapi_document(request: web.Request) -> web.Response:
-    """The OpenAPI 3.1 document of all routes."""
+    """Return the OpenAPI 3.1 document of all routes."""
     return web.Response(body=request.app[DOCUMENT], content_type=CONTENT_TYPE)
 
 
@@ -122,7 +122,7 @@ async def openapi_document(request: web.Request) -> web.Response:
     responses={"200": {"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}}},
 )
 async def docs_page(_: web.Request) -> web.Response:
-    """Swagger UI, from files of the server's own."""
+    """Return Swagger UI, which loads files of this server only."""
     headers = DOCS_HEADERS | {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
     return web.Response(text=PAGE, content_type="text/html", headers=headers)
 
@@ -138,7 +138,7 @@ async def docs_page(_: web.Request) -> web.Response:
     },
 )
 async def docs_file(request: web.Request) -> web.FileResponse:
-    """A script, style sheet or icon of the page."""
+    """Return a script, style sheet or icon of the page."""
     name = request.match_info["name"]
     if name not in SWAGGER_FILES:
         raise NotFound("Not Found")
@@ -147,13 +147,13 @@ async def docs_file(request: web.Request) -> web.FileResponse:
 
 @hookimpl
 def register_models() -> Models:
-    """Which plugin owns which tables, and the answers to requests that may be repeated."""
+    """Return the tables of the core, such as the events and the owners of tables."""
     return Models("jobbergate_server.database.models", migrations="jobbergate_server.database.migrations")
 
 
 @hookimpl
 def register_routes() -> list[Route]:
-    """The service's pages."""
+    """Return the routes of the service."""
     return [
         Route("GET", "/health", health, permission=PUBLIC, under="", status=204),
         Route("GET", "/ready", ready, permission=PUBLIC, under=""),

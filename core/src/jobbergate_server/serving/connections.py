@@ -1,4 +1,4 @@
-"""Connections: how long one may be idle, and what is answered to bytes that cannot be read as a request."""
+"""Connections: their idle time, and the response to bytes that are not a valid request."""
 
 import asyncio
 from functools import partial
@@ -11,21 +11,21 @@ from jobbergate_server.http.errors import error_response
 from jobbergate_server.http.response_headers import FIXED_HEADERS
 
 LINGERING_TIME = 5.0
-"""Seconds that are read on after an early answer, so that a client which is still sending gets it (RFC 9112, 9.6)."""
+"""Seconds of reading after an early response, so that a client that still sends receives it (RFC 9112, 9.6)."""
 IDLE_SECONDS = 75.0
-"""How long a client may take to send the head of a request, from the connection or the last answer on.
+"""Seconds until a client must send the head of a request, from the connection or the last response on.
 
-Proxies keep a connection for 60 s, and must not find one closed that they are about to use.
+Proxies keep a connection for 60 s. The server must not close one that a proxy is about to use.
 """
 MAX_FIELD = 32 * 1024
-"""Bytes of a header, so that a token of the size which is accepted comes through, and a larger one is told so."""
+"""Maximum bytes of a header field: twice those of a token, so that longer tokens are rejected as tokens."""
 UNREADABLE = "The request could not be read."
 
 log = structlog.get_logger()
 
 
 class Connection(web.RequestHandler):
-    """A connection whose errors are like all others, without a word of the parser's."""
+    """A connection with the server's usual error responses, without the parser's message."""
 
     __slots__ = ()
 
@@ -36,21 +36,21 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what cannot be read, such as a request line that is none, and close."""
+        """Respond to bytes that are not a valid request, and close the connection."""
         if status != web.HTTPBadRequest.status_code:
             return super().handle_error(request, status, exc, message)
-        log.info("request not understood", reason=type(exc).__name__)
+        log.info("malformed request", reason=type(exc).__name__)
         response = error_response(status, UNREADABLE, FIXED_HEADERS)
         response.force_close()
         return response
 
 
 class Runner(web.AppRunner):
-    """Serves an application over such connections."""
+    """A runner that serves an application over these connections."""
 
     @property
     def server(self) -> web.Server | None:
-        """What makes a connection; None before the application has started."""
+        """The factory of connections; None before the application has started."""
         server = super().server
         if server is None:
             return None
@@ -60,7 +60,7 @@ class Runner(web.AppRunner):
             "lingering_time": LINGERING_TIME,
             "keepalive_timeout": IDLE_SECONDS,
             "max_field_size": MAX_FIELD,
-            "auto_decompress": False,  # which `bodies` does
+            "auto_decompress": False,  # `http.bodies` decompresses
         }
         connection = partial(Connection, server, **options)
-        return cast("web.Server", connection)  # a site does no more than call it
+        return cast("web.Server", connection)  # aiohttp's site only calls it

@@ -1,7 +1,7 @@
-"""The requests that are being answered, which a server waits for before it ends.
+"""Requests in flight, which a server waits for before it shuts down.
 
-aiohttp's own shutdown waits for handlers, but drops from its beginning whatever clients are still sending: the handler
-of an upload that is under way would wait for the rest of it in vain.
+aiohttp's own shutdown waits for handlers, but stops reading from clients at once. The handler of an unfinished upload
+would wait in vain for the rest.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ class InFlight:
         self._ended = asyncio.Event()
 
     async def end(self, seconds: float) -> None:
-        """Wait until all are answered, or for so many seconds; from now on a connection ends with its answer."""
+        """Wait at most ``seconds`` until no request is in flight; each response now closes its connection."""
         self._is_ending = True
-        self._tell()
+        self._notify()
         try:
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
@@ -30,18 +30,18 @@ class InFlight:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Count the request; first of all middlewares, so that every request is counted."""
+        """Count the request; as the first middleware, it counts every request."""
         self._number += 1
         try:
             response = await handler(request)
         finally:
             self._number -= 1
-            self._tell()
+            self._notify()
         if self._is_ending:
             response.force_close()
         return response
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if self._is_ending and not self._number:
             self._ended.set()
 

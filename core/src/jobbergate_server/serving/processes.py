@@ -23,23 +23,23 @@ from jobbergate_server.serving.inflight import IN_FLIGHT
 
 BACKLOG = 1024
 UNREAD_SECONDS = 75
-"""Seconds after which a connection ends whose client does not read what it is sent, or has gone without a word."""
+"""Seconds until a connection ends after its client stopped reading or disappeared."""
 DRAIN_SECONDS = 2.0
-"""Seconds that it goes on serving after SIGTERM, and is not ready, so that who shares out requests looks elsewhere."""
+"""Seconds of serving after SIGTERM, while readiness fails and load balancers stop sending requests."""
 END_TIMEOUT = 13.0
-"""Seconds that requests in flight have to end after that."""
+"""Seconds that requests in flight then have to finish."""
 SHUTDOWN_TIMEOUT = 2.0
-"""Seconds that their answers then have to be sent, and as many again those that have not ended to be given up."""
+"""Seconds that their responses then have to be sent, and again until unfinished handlers are cancelled."""
 STOP_SECONDS = 29.0
-"""Seconds after which the process ends all the same, whatever a plugin, a thread or the database holds it up for."""
+"""Seconds after which the process exits in any case, even if a plugin, a thread or the database blocks."""
 STOP_FAILED = 1
-"""Exit status of a process that could not end by itself."""
+"""Exit status of a process that did not shut down in time."""
 START_FAILED = 3
-"""Exit status of a worker that could not start. For one of the first, another try would fail as well."""
-RETRY_SECONDS = 1.0
-"""How long a later one waits until it tries again: what it needs may be away, and the others go on without it."""
+"""Exit status of a worker that could not start. A retry of one of the first workers would also fail."""
+RESTART_SECONDS = 1.0
+"""Seconds until a later worker is retried: a dependency may be unavailable, while the other workers serve."""
 GARBAGE = 10_000
-"""New objects between two searches for garbage; a request makes hundreds, nearly all of which go by themselves."""
+"""New objects between two garbage collections. A request creates hundreds; reference counts free nearly all."""
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
 
 log = structlog.get_logger()
@@ -49,19 +49,19 @@ Announce = Callable[[web.Application], Awaitable[None]]
 
 
 def listen(config: settings.Server) -> socket.socket:
-    """The socket to serve on.
+    """Return the socket to serve on.
 
     Raises:
-        StartError: The address cannot be listened on.
+        StartError: The server cannot listen on the address.
     """
     try:
         family = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0][0]
         sock = socket.create_server((config.host, config.port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason, _, _ = str(error.strerror).partition(" (while")
-        raise StartError(f"server.host, server.port: {config.host}:{config.port}: {reason}") from None
+        raise StartError(f"server.host, server.port: cannot listen on {config.host}:{config.port}: {reason}") from None
     sock.setblocking(False)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # which Linux has (tcp(7)), and connections inherit
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux only (tcp(7)); connections inherit it
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS * 1000)
     host, port = sock.getsockname()[:2]
     log.info("listening", host=host, port=port)
@@ -69,10 +69,10 @@ def listen(config: settings.Server) -> socket.socket:
 
 
 def serve(build: Build, sock: socket.socket, workers: int = 1, announce: Announce | None = None) -> None:
-    """Serve the application that ``build`` makes until SIGTERM or SIGINT; ``announce`` is awaited when it answers.
+    """Serve the application that ``build`` returns until SIGTERM or SIGINT; await ``announce`` once it serves.
 
-    After SIGTERM it goes on for `DRAIN_SECONDS`, while `/jobbergate/ready` answers 503; after SIGINT, a person's, it
-    does not. Requests in flight end, and the process within `STOP_SECONDS`.
+    After SIGTERM, the server continues for `DRAIN_SECONDS`, while `/jobbergate/ready` responds 503. After SIGINT, which
+    a person sends, it does not. Requests in flight finish, and the process exits within `STOP_SECONDS`.
 
     Raises:
         StartError: The application could not start.
@@ -96,7 +96,7 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
     runner = Runner(app, shutdown_timeout=SHUTDOWN_TIMEOUT)
     try:
         await runner.setup()
-        # What is there now stays: to look through all of it again and again would hold up every request meanwhile.
+        # These objects are permanent. A scan of them in each garbage collection would delay all requests.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
@@ -115,27 +115,27 @@ async def _serve(app: web.Application, sock: socket.socket, announce: Announce |
 
 
 async def _interrupted(asked: asyncio.Queue[int]) -> None:
-    """Wait for the SIGINT of a person who is in a hurry; another SIGTERM may be the one that all processes get."""
+    """Wait for a SIGINT, which ends the drain; ignore a SIGTERM that goes to all processes again."""
     while await asked.get() != signal.SIGINT:
         pass
 
 
 def _end_after(seconds: float) -> None:
-    """End the process in so many ``seconds`` if it has not ended by itself."""
+    """Exit the process after ``seconds``, unless it has shut down before."""
 
     def end() -> None:
-        log.error("not stopped in time")
+        log.error("shutdown timed out")
         os._exit(STOP_FAILED)
 
-    # A thread, because the event loop itself may be held up by then, or at its end already.
+    # A thread, because the event loop may be blocked or closed by then.
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
 
 
 def _supervise(count: int, work: Callable[[], None], stop: Callable[[], None]) -> None:
-    """Keep ``count`` processes doing ``work`` until SIGTERM or SIGINT, and then call ``stop`` before they end."""
-    # Signals wait until they are asked for: a handler could run between a fork and the note of its process id.
+    """Keep ``count`` processes running ``work`` until SIGTERM or SIGINT; then call ``stop`` before they exit."""
+    # Signals stay blocked until `sigwait`: a handler could run between a fork and the record of its process id.
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     first = frozenset(_fork(work) for _ in range(count))
@@ -150,8 +150,8 @@ def _supervise(count: int, work: Callable[[], None], stop: Callable[[], None]) -
             if status == START_FAILED and pid in first:
                 stopping = failed = True
             elif not stopping:
-                log.error("worker died and is replaced", pid=pid, status=status)
-                workers.add(_fork(work, RETRY_SECONDS if status == START_FAILED else 0))
+                log.error("worker exited and is replaced", pid=pid, status=status)
+                workers.add(_fork(work, RESTART_SECONDS if status == START_FAILED else 0))
         if asked != signal.SIGCHLD or stopping is not was_stopping:
             stop()
             for pid in workers:
@@ -161,7 +161,7 @@ def _supervise(count: int, work: Callable[[], None], stop: Callable[[], None]) -
 
 
 def _ended(workers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The workers that have ended, with their exit status."""
+    """Yield the workers that have exited, with their exit status."""
     for worker in tuple(workers):
         pid, status = os.waitpid(worker, os.WNOHANG)
         if pid:
@@ -169,7 +169,7 @@ def _ended(workers: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def _fork(work: Callable[[], None], pause: float = 0) -> int:
-    """The id of a new process that does ``work`` after a ``pause`` of so many seconds."""
+    """Return the id of a new process that runs ``work`` after ``pause`` seconds."""
     pid = os.fork()
     if pid:
         return pid

@@ -1,4 +1,4 @@
-"""Bringing the schema up to date, once, however many processes try at the same time."""
+"""Migrations of the schema; a lock lets one process at a time apply them."""
 
 import asyncio
 import fcntl
@@ -17,16 +17,15 @@ from jobbergate_server.tables.owners import record_owners
 from jobbergate_server.tables.search_indexes import index_searches
 
 ADVISORY_LOCK = 7_310_235
-"""The key of PostgreSQL's advisory lock; any number that all versions of this server share."""
+"""The key of PostgreSQL's advisory lock: an arbitrary number that all versions of this server share."""
 
 
 async def migrate(database: Database, contributions: Sequence[Contribution]) -> list[str]:
-    """Apply the migrations that are missing, in the order of the plugins, and name them (`applications.0001_initial`).
+    """Apply the missing migrations in the order of the plugins; return their names (`applications.0001_initial`).
 
-    What the plugins of ``contributions`` own from now on is noted in the database, and what they search gets indexes.
+    Record in the database what the plugins of ``contributions`` own, and create indexes for their searches.
 
-    One lock holds all others off. On PostgreSQL all of them are applied in one transaction, or none is; on SQLite each
-    has a transaction of its own.
+    A lock excludes other processes. On PostgreSQL, all migrations share one transaction. On SQLite, each has its own.
     """
     applied: list[str] = []
 
@@ -45,14 +44,14 @@ async def migrate(database: Database, contributions: Sequence[Contribution]) -> 
 
 
 async def pending(database: Database) -> list[str]:
-    """The migrations that are missing."""
+    """Return the names of the missing migrations."""
     with database.bound():
         steps = await _executor(database.client, database).plan()
     return [f"{step.migration.app_label}.{step.migration.name}" for step in steps]
 
 
 async def strangers(database: Database) -> list[str]:
-    """The labels of apps that have tables in the database, and whose models are not loaded."""
+    """Return the labels of apps with tables in the database whose models are not loaded."""
     with database.bound():
         applied = await _executor(database.client, database).recorder.applied_migrations()
     return sorted({key.app_label for key in applied} - database.config["apps"].keys())
@@ -64,7 +63,7 @@ def _executor(client: BaseDBAsyncClient, database: Database) -> MigrationExecuto
 
 @asynccontextmanager
 async def locked(database: Database) -> AsyncIterator[BaseDBAsyncClient]:
-    """The connection, while nobody else migrates; on PostgreSQL in a transaction."""
+    """Yield the connection while no other process migrates; on PostgreSQL in a transaction."""
     with database.bound():
         if not database.is_sqlite:
             async with in_transaction(database.connection_name) as client:
@@ -72,7 +71,7 @@ async def locked(database: Database) -> AsyncIterator[BaseDBAsyncClient]:
                 await client.execute_query(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
                 yield client
             return
-        # SQLite cannot alter tables that others point to inside of a transaction, so a file lock holds the others off.
+        # SQLite cannot alter referenced tables inside a transaction, so a file lock excludes other processes.
         path = settings.path_of(database.url)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_name(f"{path.name}.lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""Which plugin owns which tables, kept in the database itself: data outlives the code that made it."""
+"""The plugins that own the tables, recorded in the database: data outlives the code that created it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from jobbergate_server.plugins.table_names import tables
 
 
 async def record_owners(contributions: Iterable[Contribution]) -> None:
-    """Note the tables and permissions of the plugins of ``contributions``, as far as they have tables."""
+    """Record the tables and permissions of those plugins of ``contributions`` that have tables."""
     known = {row.slug: row for row in await InstalledPlugin.all()}
     for it in contributions:
         if it.models is None:

@@ -1,4 +1,4 @@
-"""Removing what a plugin has left in the database, also when its code is gone."""
+"""Removal of a plugin's tables and records, even after its code was uninstalled."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,13 +39,13 @@ class Reference:
     owner: str | None
 
     def __str__(self) -> str:
-        owner = f"plugin {self.owner!r}" if self.owner else "no plugin"
-        return f"{self.source}.{self.column} → {self.target} (of {owner})"
+        owner = f"owned by plugin {self.owner!r}" if self.owner else "not owned by a plugin"
+        return f"{self.source}.{self.column} → {self.target} ({owner})"
 
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What a plugin has in the database: its tables with their numbers of rows, and who points to them."""
+    """The tables of a plugin with their numbers of rows, and the foreign keys that reference them."""
 
     slug: str
     distribution: str
@@ -56,20 +56,20 @@ class Remains:
 
 
 async def examine(database: Database, slug: str) -> Remains:
-    """What the plugin ``slug`` has in the database.
+    """Return the tables of the plugin ``slug``, and the foreign keys that reference them.
 
     Raises:
-        StartError: It has nothing there.
+        StartError: The plugin has no tables in the database.
     """
     with database.bound():
         owners = {row.slug: row for row in await InstalledPlugin.all().order_by("slug")}
     if slug not in owners:
         known = ", ".join(map(repr, owners)) or "none"
-        raise StartError(f"No plugin {slug!r} has tables in this database. Those that have: {known}.")
+        raise StartError(f"The plugin {slug!r} has no tables in this database. Plugins with tables: {known}.")
     plugin = owners[slug]
     existing = {row["name"] for row in await _rows(database, TABLES)}
     names = sorted(existing.intersection(plugin.tables))
-    counts = {name: int((await _select(database, f'SELECT count(*) AS n FROM "{name}"'))[0]["n"]) for name in names}  # noqa: S608 - the name of a table that there is
+    counts = {name: int((await _select(database, f'SELECT count(*) AS n FROM "{name}"'))[0]["n"]) for name in names}  # noqa: S608 - the name of an existing table
     owner_of = {table: owner.slug for owner in owners.values() for table in owner.tables}
     references = [
         Reference(key["source"], key["column"], key["target"], owner_of.get(key["source"]))
@@ -81,24 +81,24 @@ async def examine(database: Database, slug: str) -> Remains:
 
 
 async def remove(database: Database, remains: Remains) -> None:
-    """Drop the tables of the plugin, and forget its migrations and itself; all of it or nothing.
+    """Drop the tables of the plugin, and delete its record and its migrations' records, in one transaction.
 
     Raises:
-        StartError: Tables of others point to them.
+        StartError: Tables of other plugins reference them.
     """
     if remains.references:
         owners = sorted({reference.owner or reference.source for reference in remains.references})
-        raise StartError(f"The tables are pointed to. Remove first: {', '.join(owners)}.")
+        raise StartError(f"Other tables reference these tables. Remove first: {', '.join(owners)}.")
     label = remains.slug.replace("-", "_")
     async with locked(database), database.transaction():
         if database.is_sqlite:
-            # Tables that point to each other may be dropped in any order.
+            # Tables that reference each other may be dropped in any order.
             await database.client.execute_query("PRAGMA defer_foreign_keys = ON")
             for table in remains.tables:
                 await database.client.execute_query(f'DROP TABLE "{table}"')
         elif remains.tables:
             await database.client.execute_query(f"DROP TABLE {_quoted(remains.tables)}")
-        await database.client.execute_query(f"DELETE FROM tortoise_migrations WHERE app = '{label}'")  # noqa: S608 - a slug, which quotes nothing
+        await database.client.execute_query(f"DELETE FROM tortoise_migrations WHERE app = '{label}'")  # noqa: S608 - a slug contains no quotes
         await InstalledPlugin.filter(slug=remains.slug).delete()
 
 

@@ -1,6 +1,6 @@
-"""Indexes for the search of lists, which looks for a word anywhere in a text.
+"""Indexes for the search of lists, which finds a word anywhere in a text.
 
-PostgreSQL's extension pg_trgm has them. Where it is not there, every row is looked at, as on SQLite.
+They need PostgreSQL's extension pg_trgm. Without it, and on SQLite, a search reads every row.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,10 +20,10 @@ log = structlog.get_logger()
 
 
 async def index_searches(client: BaseDBAsyncClient, contributions: Iterable[Contribution]) -> None:
-    """Make the indexes that are missing for the lists of ``contributions``; ``client`` is one of PostgreSQL."""
+    """Create the missing indexes for the lists of ``contributions``; ``client`` is connected to PostgreSQL."""
     extensions = await client.execute_query_dict(EXTENSION)
     if not extensions:
-        log.debug("searches have no index", reason="PostgreSQL has no extension pg_trgm here")
+        log.debug("searches have no index", reason="the PostgreSQL server does not have the extension pg_trgm")
         return
     if extensions[0]["installed_version"] is None:
         try:
@@ -34,7 +34,7 @@ async def index_searches(client: BaseDBAsyncClient, contributions: Iterable[Cont
             return
     for table, column in sorted(set(_searched(contributions))):
         digest = sha256(f"{table}.{column}".encode()).hexdigest()[:6]
-        # The expression is the one that Tortoise searches by.
+        # Tortoise's filter `icontains` has the same expression.
         await client.execute_script(
             f'CREATE INDEX IF NOT EXISTS "trgm_{table[:20]}_{column[:20]}_{digest}" ON "{table}" '
             f'USING gin (UPPER(CAST("{column}" AS VARCHAR)) gin_trgm_ops)'
@@ -42,7 +42,7 @@ async def index_searches(client: BaseDBAsyncClient, contributions: Iterable[Cont
 
 
 def _searched(contributions: Iterable[Contribution]) -> Iterator[tuple[str, str]]:
-    """The tables and the columns that lists search."""
+    """Yield the tables and the columns that lists search."""
     for contribution in contributions:
         for route in contribution.routes:
             if isinstance(route.handler, ListQuery):

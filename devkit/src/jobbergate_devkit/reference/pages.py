@@ -23,7 +23,7 @@ from jobbergate_server.plugins.registry import Plugins
 from jobbergate_server.routing.route import MOUNT
 from jobbergate_server.settings import Settings, environment_name, subtable
 
-MADE = "<!-- Written by `make reference` from the code. -->"
+MADE = "<!-- Written by `make reference` from the code. Do not edit. -->"
 
 
 def pages() -> dict[str, str]:

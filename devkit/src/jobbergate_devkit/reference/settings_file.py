@@ -23,9 +23,9 @@ from jobbergate_server.settings import Section, Settings, environment_name, subt
 WIDTH = 120
 """Characters in a line of a comment."""
 HEAD = """
-The settings of Jobbergate Server, each with its default; those that have none are commented out.
+The settings of Jobbergate Server with their defaults. Settings without a default are commented out.
 
-Give the file with `--config`. An environment variable, named above each setting, wins over it; a list is JSON there.
+Pass the file with `--config`. The environment variable above a setting overrides it. A list in a variable is JSON.
 
 Written by `make config` from the settings models of the server and of the installed plugins.
 """

@@ -1,6 +1,6 @@
-"""The test kit: fixtures, and tests of what every plugin promises.
+"""The test kit: fixtures, and conformance tests for plugins.
 
-The fixtures are installed as a plugin of pytest. ``TestConformance = conformance("licences")`` tests every route of the
+The fixtures are installed as a pytest plugin. ``TestConformance = conformance("licences")`` tests every route of the
 plugin `licences`.
 """
 

@@ -1,4 +1,4 @@
-"""What every plugin promises on every of its routes, as tests that an author gets in one line."""
+"""Conformance tests: the promises of every plugin on each of its routes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from jobbergate_devkit.issuer import Issuer
-from jobbergate_devkit.makemigrations import draft
+from jobbergate_devkit.makemigrations import new_migration
 from jobbergate_devkit.server import EMAIL
 from jobbergate_devkit.testing.route_caller import ABSENT, Operation, RouteCaller
 from jobbergate_server import DATABASE, PUBLIC, ListQuery, Permission
@@ -26,45 +26,45 @@ if TYPE_CHECKING:
 Tables = Mapping[str, Mapping[str, object]]
 
 MAX_OFFSET = 2**63 - 1
-"""The largest offset that a database takes."""
+"""The largest offset that a database accepts."""
 UNREADABLE = ("[]", "{", '"text"', "")
-"""Bodies that no JSON route can take."""
+"""Bodies that every JSON route rejects."""
 
 
 def conformance(slug: str, settings: Tables | None = None) -> type["Conformance"]:
-    """A class of tests for the installed plugin ``slug``, to be bound to a name that pytest collects.
+    """Return a class of tests for the installed plugin ``slug``.
 
-    ``TestConformance = conformance("licences")`` is all that it needs. The plugin is served with those that it requires
-    and with ``settings``, which are tables as in the settings file.
+    Bind it to a name that pytest collects: ``TestConformance = conformance("licences")``. The tests serve the plugin
+    and the plugins that it requires, with ``settings``: tables as in the settings file.
     """
     return type(f"TestConformanceOf{slug.title()}", (Conformance,), {"slug": slug, "settings": dict(settings or {})})
 
 
 class Conformance:
-    """The tests; each looks at all routes of the plugin, and names those that do not keep the promise."""
+    """The tests; each checks all routes of the plugin, and names those that break the promise."""
 
     slug: str
     settings: Tables
 
     @pytest.fixture
     async def conforming(self, make_app: "MakeApp") -> "Served":
-        """The server with the plugin, and with samples of all its plugins."""
+        """Start the server with the plugin, and with the samples of all its plugins."""
         return await make_app(plugins=[self.slug], settings=self.settings, samples=True)
 
     @pytest.fixture
     async def caller(self, conforming: "Served") -> RouteCaller:
-        """Who calls the plugin's routes, with all permissions."""
+        """Return a caller of the plugin's routes, with all permissions."""
         contribution = next(it for it in conforming.app[CONTRIBUTIONS] if it.plugin.slug == self.slug)
         return RouteCaller(conforming, contribution, EMAIL)
 
     async def test_every_route_is_documented(self, caller: RouteCaller) -> None:
-        """The API document has a summary for each operation, and a description for each permission."""
+        """Check that each operation has a summary, and each permission a description."""
         undocumented = [str(it) for it in caller.operations if not it.documented.get("summary")]
         undocumented += [it.name for it in caller.contribution.permissions if not it.description]
         assert undocumented == []
 
     async def test_a_token_is_needed(self, caller: RouteCaller, issuer_key: "RSAKey") -> None:
-        """Without a token, with one that has expired and with one of another issuer the answer is 401."""
+        """Expect 401 without a token, with an expired token, and with a token of another issuer."""
         stranger = Issuer(issuer_key, "https://login.example.com")
         tokens = {
             "no token": None,
@@ -78,11 +78,11 @@ class Conformance:
                     answer = await caller.send(operation, token=token)
                     caller.expect(answer, 401, f"with {name}")
                     if answer.json != {"detail": "Not authenticated"}:
-                        caller.complain(answer, f"does not say that it is not authenticated with {name}")
+                        caller.complain(answer, f"has another detail than 'Not authenticated' with {name}")
         assert caller.complaints == []
 
     async def test_the_permission_is_needed(self, caller: RouteCaller) -> None:
-        """A token with every permission but the route's own is answered 403."""
+        """Expect 403 for a token with every permission except the route's."""
         for operation in caller.operations:
             if isinstance(permission := operation.route.permission, Permission):
                 others = [name for name in caller.served.permissions if name != permission.name]
@@ -91,14 +91,14 @@ class Conformance:
         assert caller.complaints == []
 
     async def test_lists_have_an_envelope_and_pages(self, caller: RouteCaller) -> None:
-        """A list has `results` and `pagination`, pages within their bounds, and says which query is wrong."""
+        """Expect `results` and `pagination`, pages within their limits, and errors for invalid queries."""
         for operation in caller.operations:
             if not isinstance(query := operation.route.handler, ListQuery) or operation.has_parameters:
                 continue
             whole = await caller.send(operation)
             caller.expect(whole, 200, "without a query")
             if set(whole.json) != {"results", "pagination"}:
-                caller.complain(whole, "is no envelope of results and pagination")
+                caller.complain(whole, "is not an envelope of results and pagination")
             for start, limit in ((0, 1), (1, 1), (10**12, 1), (0, MAX_OFFSET), (2**70, 2**70)):
                 page = await caller.send(operation, query={"start": start, "limit": limit})
                 caller.expect(page, 200, f"to start={start}&limit={limit}")
@@ -116,8 +116,8 @@ class Conformance:
                 caller.expect(await caller.send(operation, query=wrong), 422, f"to {wrong}")
         assert caller.complaints == []
 
-    async def test_what_is_not_there_is_not_found(self, caller: RouteCaller) -> None:
-        """Ids of nothing, within and beyond what a column holds, are answered 404."""
+    async def test_unknown_ids_are_not_found(self, caller: RouteCaller) -> None:
+        """Expect 404 for ids without a row, within and beyond the range of a column."""
         for operation in caller.operations:
             if operation.has_parameters:
                 for absent in ABSENT:
@@ -128,8 +128,8 @@ class Conformance:
                         caller.expect(answer, 404, f"to id {absent}")
         assert caller.complaints == []
 
-    async def test_what_is_not_valid_is_told(self, caller: RouteCaller) -> None:
-        """Bodies that are no object, and fields of the wrong type, are answered 422 (or 400) and never 500."""
+    async def test_invalid_bodies_are_rejected(self, caller: RouteCaller) -> None:
+        """Expect 422 or 400, and never 500, for invalid bodies and for fields of the wrong type."""
         for operation in caller.operations:
             if (schema := operation.body_schema) is not None:
                 for body in UNREADABLE:
@@ -139,11 +139,11 @@ class Conformance:
                         changed = {**(operation.sample or {}), name: wrong}
                         caller.expect_known(await caller.send(operation, json=changed), f"to {name}={wrong!r}")
             elif operation.takes_form:
-                caller.expect_known(await caller.send(operation, data=b"no form"), "to what is no form")
+                caller.expect_known(await caller.send(operation, data=b"no form"), "to an invalid form")
         assert caller.complaints == []
 
-    async def test_answers_are_as_documented(self, caller: RouteCaller) -> None:
-        """What is added, read, changed and deleted is answered with a documented status, and a body of its schema."""
+    async def test_responses_are_as_documented(self, caller: RouteCaller) -> None:
+        """Expect a documented status, and a body of its schema, for each operation."""
         for operation in sorted(caller.operations, key=Operation.turn):
             answer = await caller.send(operation, parameter=caller.known)
             caller.expect_known(answer, "to a usual request")
@@ -151,19 +151,19 @@ class Conformance:
         assert caller.complaints == []
 
     async def test_migrations_lead_to_the_models(self, empty_database_url: str) -> None:
-        """All migrations apply to an empty database, and leave nothing to be migrated."""
+        """Apply all migrations to an empty database, and expect no difference to the models."""
         given = {**self.settings, "log": {"level": "WARNING"}, "database": {"url": empty_database_url}}
-        site = Installation.of(load_settings(None, **given), select(discover(), [self.slug]))
-        async with site.connected() as database:
-            applied = await migrate(database, site.contributions)
+        installation = Installation.of(load_settings(None, **given), select(discover(), [self.slug]))
+        async with installation.connected() as database:
+            applied = await migrate(database, installation.contributions)
             assert applied
             assert await pending(database) == []
-        if any(it.plugin.slug == self.slug and it.models for it in site.contributions):
-            missing = await asyncio.to_thread(draft, self.slug)
+        if any(it.plugin.slug == self.slug and it.models for it in installation.contributions):
+            missing = await asyncio.to_thread(new_migration, self.slug)
             assert missing is None, f"models have changed: run jobbergate-server makemigrations {self.slug}"
 
-    async def test_the_server_stops_cleanly(self, make_app: "MakeApp") -> None:
-        """What the plugin has started has ended when the server has stopped, without an error in the log."""
+    async def test_the_server_shuts_down_cleanly(self, make_app: "MakeApp") -> None:
+        """Expect no task of the plugin and no error in the log after the shutdown."""
         before = asyncio.all_tasks()
         with capture_logs() as logs:
             served = await make_app(plugins=[self.slug], settings=self.settings, samples=True)
@@ -177,4 +177,4 @@ class Conformance:
         assert left == []
         assert [entry for entry in logs if entry["log_level"] in {"error", "critical"}] == []
         with pytest.raises(RuntimeError, match="the database is not connected"):
-            served.app[DATABASE].client  # noqa: B018 - it is asked for
+            served.app[DATABASE].client  # noqa: B018 - the property raises

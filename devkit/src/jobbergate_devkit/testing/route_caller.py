@@ -1,4 +1,4 @@
-"""Who calls the routes of a plugin for its conformance tests, and notes what does not keep a promise."""
+"""A caller of a plugin's routes for its conformance tests, which collects complaints."""
 
 import json as jsonlib
 import re
@@ -24,11 +24,11 @@ DOCUMENT_URI = "urn:jobbergate:openapi"
 TURNS = {"POST": 0, "GET": 2, "PUT": 3, "PATCH": 3, "DELETE": 5}
 CONTENT_TYPE = "application/json"
 USUAL = "usual"
-"""Stands for the token of the caller, as None stands for none at all."""
+"""The placeholder of the caller's token; None means no token."""
 
 
 class Operation(NamedTuple):
-    """A route, its part of the API document, and a body that it takes."""
+    """A route, its part of the API document, and a valid body."""
 
     route: Route
     path: str
@@ -45,7 +45,7 @@ class Operation(NamedTuple):
 
     @property
     def body_schema(self) -> ma.Schema | None:
-        """The schema of the JSON body that the route takes."""
+        """The schema of the JSON body of the route."""
         return self.route.request_schemas.get("json")
 
     @property
@@ -54,12 +54,12 @@ class Operation(NamedTuple):
         return "form" in self.route.request_schemas
 
     def turn(self) -> int:
-        """When it is called among all others: rows are added first, and deleted last."""
+        """Return the position in the order of calls: rows are added first, and deleted last."""
         return TURNS[self.route.method] + (self.has_parameters is not (self.route.method == "DELETE"))
 
 
 class Answer(NamedTuple):
-    """An answer, and to which operation."""
+    """A response of an operation."""
 
     operation: Operation
     status: int
@@ -67,7 +67,7 @@ class Answer(NamedTuple):
 
 
 class RouteCaller:
-    """Calls all routes of one plugin as the owner of its samples; ``complaints`` are what is wrong with the answers."""
+    """A caller of all routes of one plugin as the owner of its samples; ``complaints`` are the errors found."""
 
     def __init__(self, served: "Served", contribution: Contribution, email: str) -> None:
         self.served = served
@@ -91,9 +91,9 @@ class RouteCaller:
         json: object = None,
         data: str | bytes | None = None,
     ) -> Answer:
-        """Send a request to the operation with ``parameter`` in its path, and unless told otherwise a sample of a body.
+        """Send a request to the operation, with ``parameter`` in its path and by default a sample body.
 
-        An answer of the server's fault, or that is not as documented, is noted.
+        Complain about a response with a server error, or that does not match the API document.
         """
         token = self._token if token == USUAL else token
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
@@ -112,32 +112,32 @@ class RouteCaller:
         return answer
 
     def expect(self, answer: Answer, status: int, when: str) -> None:
-        """Note an answer that has another status."""
+        """Complain about a response with another status."""
         if answer.status != status:
             self.complain(answer, f"instead of {status} {when}")
 
     def expect_error(self, answer: Answer, when: str) -> None:
-        """Note an answer that is not an error of the client."""
+        """Complain about a response that is not a client error."""
         if not 400 <= answer.status < 500:  # noqa: PLR2004 - the range of such errors (RFC 9110, section 15.5)
             self.complain(answer, f"instead of 4xx {when}")
 
     def expect_known(self, answer: Answer, when: str) -> None:
-        """Note an answer with a status that the API document does not have for the operation."""
+        """Complain about a status that the API document does not declare for the operation."""
         if str(answer.status) not in answer.operation.documented["responses"]:
             self.complain(answer, f"{when}, which is not documented")
 
     def complain(self, answer: Answer, complaint: str) -> None:
-        """Note what is wrong with an answer."""
+        """Add a complaint about a response."""
         self.complaints.append(f"{answer.operation}: {answer.status} {complaint}")
 
     def remember(self, operation: Operation, answer: Answer) -> None:
-        """Keep the id of a row that was added, for the requests that follow."""
+        """Store the id of an added row for later requests."""
         if operation.route.method == "POST" and isinstance(answer.json, dict):
             self.known = answer.json.get("id", self.known)
 
     def _check(self, answer: Answer) -> None:
         if answer.status >= 500:  # noqa: PLR2004 - errors of the server (RFC 9110, section 15.6)
-            self.complain(answer, "is the server's fault")
+            self.complain(answer, "is a server error")
         response = answer.operation.documented["responses"].get(str(answer.status), {})
         pointer = response.get("$ref", "").removeprefix("#/components/responses/")
         response = self._document["components"]["responses"].get(pointer, response)
@@ -156,7 +156,7 @@ class RouteCaller:
         return Operation(route, path, documented, sample)
 
     def _sample(self, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON
-        """A value that is valid by a schema of the document: an example of it, or the least that it allows."""
+        """Return a valid value for a schema of the document: its example, or its smallest value."""
         if "$ref" in schema:
             schema = self._document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         for key in ("examples", "enum"):
@@ -176,7 +176,7 @@ class RouteCaller:
 
 
 def _absolute(schema: Any) -> Any:  # noqa: ANN401 - any JSON
-    """The schema with its references leading into the document, out of which it was taken."""
+    """Return the schema with absolute references into the document that contains it."""
     if isinstance(schema, dict):
         return {
             key: DOCUMENT_URI + value if key == "$ref" and isinstance(value, str) else _absolute(value)

@@ -16,13 +16,13 @@ from jobbergate_server.plugins.registry import PLUGINS
 from jobbergate_server.serving.connections import Runner
 
 REACTION_SECONDS = 60
-"""How long the reactions to events may take on a busy machine."""
+"""Seconds that reactions to events may take on a busy machine."""
 
 Client = TestClient[web.Request, web.Application]
 
 
 class MakeApp(Protocol):
-    """Starts a server; see the fixture `make_app`."""
+    """The type of the fixture `make_app`."""
 
     def __call__(
         self,
@@ -31,11 +31,11 @@ class MakeApp(Protocol):
         settings: Mapping[str, Mapping[str, object]] | None = None,
         samples: bool = False,
     ) -> Awaitable["Served"]:
-        """Start it."""
+        """Start a server."""
 
 
 class Server(TestServer):
-    """Serves as `jobbergate-server serve` does."""
+    """A test server with the connections of `jobbergate-server serve`."""
 
     async def _make_runner(self, **options: Any) -> web.AppRunner:  # noqa: ANN401 - aiohttp's
         return Runner(self.app, **options)
@@ -53,29 +53,29 @@ class Served:
 
     @property
     def app(self) -> web.Application:
-        """The application that is served."""
+        """The application of the server."""
         return self.server.app
 
     def token(self, *permissions: str, email: str | None = "owner@example.com", **claims: Any) -> str:  # noqa: ANN401 - claims are any JSON
-        """A token for ``email`` with these permissions, or with all of them when none is named."""
+        """Return a token for ``email`` with these permissions, or by default with all permissions."""
         claims = {"client_id": "cluster", "permissions": permissions or self.permissions, **claims}
         return self.issuer.token(email=email, **claims)
 
     def client_as(self, *permissions: str, email: str | None = "owner@example.com", **claims: Any) -> Client:  # noqa: ANN401 - likewise
-        """A client that sends `token` with every request."""
+        """Return a client that sends `token` with every request."""
         return self.client({"Authorization": f"Bearer {self.token(*permissions, email=email, **claims)}"})
 
     def client(self, headers: dict[str, str] | None = None) -> Client:
-        """A client without a token; ``headers`` go with every request."""
+        """Return a client without a token, which sends ``headers`` with every request."""
         client = TestClient(self.server, headers=headers)
         self._clients.append(client)
         return client
 
     async def reactions(self) -> None:
-        """Wait until the plugins have reacted to every event that is committed.
+        """Wait until the plugins have reacted to every committed event.
 
         Raises:
-            TimeoutError: They have not after `REACTION_SECONDS`.
+            TimeoutError: A reaction has not ended after `REACTION_SECONDS`.
         """
         plugins, database = self.app[PLUGINS], self.app[DATABASE]
         slugs = [it.slug for it in plugins.active if plugins.implements(it, "on_event")]

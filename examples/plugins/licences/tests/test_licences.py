@@ -1,11 +1,11 @@
-"""The licences are served, on SQLite and on PostgreSQL."""
+"""The routes of licences, on SQLite and on PostgreSQL."""
 
 from jobbergate_devkit.testing import MakeApp, conformance
 
 TestConformance = conformance("licences")
 
 
-async def test_what_is_added_is_listed(make_app: MakeApp) -> None:
+async def test_added_rows_are_listed(make_app: MakeApp) -> None:
     served = await make_app()
     editor = served.client_as("jobbergate:licences:edit")
     for body in ({"feature": "cfd", "seats": 4}, {"feature": "mesh", "seats": 1}):

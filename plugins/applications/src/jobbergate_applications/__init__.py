@@ -15,32 +15,32 @@ from jobbergate_server import EventType, Files, Models, Permission, Route, hooki
 
 @hookimpl
 def register_models() -> Models:
-    """The table `applications`."""
+    """Return the models of the tables `applications` and `application_files`."""
     return Models("jobbergate_applications.models", migrations="jobbergate_applications.migrations")
 
 
 @hookimpl
 def register_permissions() -> Sequence[Permission]:
-    """To see applications, and to change one's own."""
+    """Return the permissions to read applications and to change one's own."""
     return [VIEW, EDIT]
 
 
 @hookimpl
 def register_events() -> Sequence[EventType]:
-    """What happens to applications."""
+    """Return the events of applications."""
     return events.EVENTS
 
 
 @hookimpl
 def register_routes() -> Sequence[Route]:
-    """The routes of the wire contract's section on applications."""
+    """Return the routes of the wire contract's section on applications."""
     return routes.ROUTES
 
 
 @hookimpl
 @asynccontextmanager
 async def lifespan() -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
-    """The processes that read what users upload."""
+    """Provide the sandbox: child processes that parse and render uploaded files."""
     sandbox = Sandbox()
     warm_up = asyncio.get_running_loop().call_later(WARM_UP_SECONDS, sandbox.warm_up)
     try:
@@ -52,5 +52,5 @@ async def lifespan() -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
 
 @hookimpl
 async def add_samples(owner: str, files: Files) -> None:
-    """An application for a first look."""
+    """Add a sample application."""
     await samples.add_application(owner, files)

@@ -1,4 +1,4 @@
-"""What other plugins may use of applications."""
+"""The interface of applications for other plugins."""
 
 from jobbergate_applications.models import Application
 from jobbergate_applications.paths import confined_path

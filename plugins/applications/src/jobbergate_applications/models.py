@@ -1,4 +1,4 @@
-"""The table of applications."""
+"""The tables of applications and their files."""
 
 from enum import StrEnum
 
@@ -8,6 +8,7 @@ from tortoise.fields import OnDelete
 from jobbergate_server import EMAIL_LENGTH, FileField
 
 NAME_LENGTH = 255
+"""Characters of a name or an identifier."""
 
 
 class Application(Model):
@@ -35,7 +36,7 @@ class Application(Model):
 
 
 class Kind(StrEnum):
-    """What a file is to its application."""
+    """The role of a file in its application."""
 
     SOURCE = "source"
     CONFIG = "config"

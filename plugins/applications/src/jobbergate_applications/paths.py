@@ -1,30 +1,32 @@
-"""Paths of files that a server stores and an agent writes: always inside of the job's directory."""
+"""Paths of stored files. An agent writes them, always inside the job's directory."""
 
 import unicodedata
 from pathlib import PurePosixPath
 
 MAX_PART = 255
+"""Bytes of one part of a path."""
 MAX_PATH = 1024
+"""Bytes of a path."""
 
 
 def confined_path(text: str) -> str:
-    """The path in its normal form: relative, without `.` and doubled slashes, and not leading out.
+    """Return the path in its normal form: relative, inside the directory, without `.` and doubled slashes.
 
     >>> confined_path("a/./b//c/")
     'a/b/c'
 
     Raises:
-        ValueError: It is absolute, holds `..` or a control character, or is empty or too long; the text says which.
+        ValueError: The path is absolute, empty or too long, or contains `..` or a control character.
     """
     path = PurePosixPath(text)
     if path.is_absolute():
         raise ValueError(f"the path {text!r} must not be absolute")
     if ".." in path.parts:
-        raise ValueError(f"the path {text!r} must not lead out with '..'")
+        raise ValueError(f"the path {text!r} must not contain '..'")
     if not path.parts:
-        raise ValueError(f"the path {text!r} names no file")
+        raise ValueError(f"the path {text!r} must name a file")
     if any(unicodedata.category(char) == "Cc" for char in text):
-        raise ValueError(f"the path {text!r} must not hold control characters")
+        raise ValueError(f"the path {text!r} must not contain control characters")
     try:
         sizes = [len(part.encode()) for part in path.parts]
     except UnicodeEncodeError:

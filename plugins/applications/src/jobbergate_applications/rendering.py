@@ -1,4 +1,4 @@
-"""An application rendered with values: the texts that its templates become."""
+"""Rendering of an application: its templates, filled with values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jobbergate_server import Unprocessable
 
 @dataclass(frozen=True, slots=True)
 class Supporting:
-    """A rendered supporting template, and the names of the files that it becomes."""
+    """A rendered supporting template, with the names of its output files."""
 
     names: list[str]
     text: str
@@ -19,7 +19,7 @@ class Supporting:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A rendered application, as its configuration says."""
+    """A rendered application."""
 
     main_template: str
     main: str
@@ -28,10 +28,10 @@ class Rendered:
 
 
 async def render(sandbox: Sandbox, contents: Contents, overrides: Mapping[str, Any]) -> Rendered:
-    """The templates of ``contents``, rendered with its configuration, whose sections ``overrides`` replace.
+    """Render the templates of ``contents`` with its configuration. ``overrides`` replace whole sections of it.
 
     Raises:
-        Unprocessable: Files are missing, or the configuration or a template is wrong; the text says what.
+        Unprocessable: A file is missing, or the configuration or a template is invalid.
     """
     parts = {"config": contents.config, "source": contents.source, "template": contents.templates or None}
     missing = [

@@ -13,7 +13,7 @@ from aiohttp_apispec import (
 from tortoise.exceptions import IntegrityError
 from tortoise.expressions import Q
 
-from jobbergate_applications.events import CREATED, DELETED, UPDATED, tell
+from jobbergate_applications.events import CREATED, DELETED, UPDATED, emit_event
 from jobbergate_applications.models import NAME_LENGTH, Application, Kind
 from jobbergate_applications.permissions import EDIT, VIEW
 from jobbergate_applications.sandbox import SANDBOX
@@ -52,7 +52,7 @@ from jobbergate_server import (
 
 
 def listed(request: web.Request) -> Q:
-    """The applications that a list shows: those with an identifier that are not archived, unless it asks for more."""
+    """Return the filter of a list: applications with an identifier that are not archived, unless widened."""
     query = request[QUERY]
     rows = Q()
     if not query["all"]:
@@ -86,12 +86,12 @@ list_applications = ListQuery(
 @json_schema(ApplicationCreateSchema)
 @response_schema(ApplicationSchema, 201)
 async def create_application(request: web.Request) -> Application:
-    """The caller becomes its owner. Its files are uploaded afterwards."""
+    """Add an application that the caller owns. The caller uploads its files afterwards."""
     body = request[BODY]
     owner = require_email(request)
     moment = transaction_time()
     application = Application(**body, application_owner_email=owner, created_at=moment, updated_at=moment)
-    tell(CREATED, await saved(application))
+    emit_event(CREATED, await saved(application))
     return application
 
 
@@ -109,7 +109,7 @@ async def create_application(request: web.Request) -> Application:
 )
 @response_schema(ApplicationDetailSchema)
 async def get_application(request: web.Request) -> Application:
-    """Whatever reads as an integer is an id; everything else is an identifier."""
+    """Return an application by its id or identifier. A value that parses as an integer is an id."""
     text = request.match_info["application_id"]
     identification: int | str
     try:
@@ -134,30 +134,30 @@ async def get_application(request: web.Request) -> Application:
 @json_schema(ApplicationUpdateSchema)
 @response_schema(ApplicationSchema)
 async def update_application(request: web.Request) -> Application:
-    """Only its owner may change an application."""
+    """Change an application. Only its owner may do so."""
     application = await own_application(request)
     changes = {name: value for name, value in request[BODY].items() if name != "application_config"}
     application.update_from_dict(changes)
     return await changed(request, application)
 
 
-@docs(summary="Delete an application", responses={"204": {"description": "It is deleted."}})
+@docs(summary="Delete an application", responses={"204": {"description": "The application is deleted."}})
 @match_info_schema(ApplicationPathSchema)
 async def delete_application(request: web.Request) -> None:
-    """The job scripts that were made from it stay, without an application."""
+    """Delete an application. Job scripts rendered from it remain, without an application."""
     await deleted(await own_application(request))
 
 
 @docs(
     summary="Delete an application by identifier",
     responses={
-        "204": {"description": "It is deleted."},
-        "404": {"description": "There is no application with this identifier."},
+        "204": {"description": "The application is deleted."},
+        "404": {"description": "No application has this identifier."},
     },
 )
 @querystring_schema(IdentifierSchema)
 async def delete_application_by_identifier(request: web.Request) -> None:
-    """The job scripts that were made from it stay, without an application."""
+    """Delete an application. Job scripts rendered from it remain, without an application."""
     identifier = request[QUERY]["identifier"]
     application = await find_by_identifier(identifier)
     if application is None:
@@ -167,7 +167,7 @@ async def delete_application_by_identifier(request: web.Request) -> None:
 
 
 async def prepare_update(request: web.Request) -> None:
-    """Check and store the jobbergate.yaml that the changes of an application may hold."""
+    """Check and store the jobbergate.yaml in the changes of an application, if any."""
     text = request[BODY].get("application_config")
     if text is not None:  # only an owner's file is stored
         await own_application(request, lock=False)
@@ -204,68 +204,68 @@ async def prepare(request: web.Request, drafts: list[Draft]) -> None:
 @headers_schema(ContentLengthSchema)
 @form_schema(ApplicationUploadSchema)
 async def upload_application(request: web.Request) -> None:
-    """They take the place of all earlier ones. Other files than those named here are ignored."""
+    """Replace all files of an application. The server ignores files of other types than those listed."""
     application = await own_application(request)
     await remove_files(application)
     await changed(request, application)
 
 
-@docs(summary="Upload some files of an application", responses={"204": {"description": "They are stored."}})
+@docs(summary="Upload some files of an application", responses={"204": {"description": "The files are stored."}})
 @match_info_schema(ApplicationPathSchema)
 @form_schema(ApplicationFilesSchema)
 async def upload_application_files(request: web.Request) -> None:
-    """They take the place of those of the same name; the others stay."""
+    """Store files of an application. A file replaces the one with the same name; the remaining files stay."""
     application = await own_application(request)
     if request[STORED]:
         await changed(request, application)
 
 
-@docs(summary="Delete the files of an application", responses={"204": {"description": "They are deleted."}})
+@docs(summary="Delete the files of an application", responses={"204": {"description": "The files are deleted."}})
 @match_info_schema(ApplicationPathSchema)
 async def delete_application_files(request: web.Request) -> None:
-    """The application itself stays."""
+    """Delete the files of an application, but not the application."""
     application = await own_application(request)
     if application.application_uploaded:
         await remove_files(application)
         application.update_from_dict({"application_uploaded": False, "updated_at": transaction_time()})
         await application.save()
-        tell(UPDATED, application)
+        emit_event(UPDATED, application)
 
 
 async def changed(request: web.Request, application: Application) -> Application:
-    """The application, with the files that the request has stored, written."""
+    """Save the application with the files that the request has stored."""
     stored = request[STORED]
     if stored:
         await replace_files(application, stored)
         application.application_uploaded = True
     application.updated_at = transaction_time()
-    tell(UPDATED, await saved(application))
+    emit_event(UPDATED, await saved(application))
     return application
 
 
 async def deleted(application: Application) -> None:
-    """Delete the application, and tell of it."""
+    """Delete the application, and emit its event."""
     await delete_row(application)
-    tell(DELETED, application)
+    emit_event(DELETED, application)
 
 
 async def own_application(request: web.Request, *, lock: bool = True) -> Application:
-    """The application of the path, which must be the caller's."""
+    """Return the application of the path, which the caller must own."""
     return await get_own_row(request, Application, "application_id", owner="application_owner_email", lock=lock)
 
 
 async def find_by_identifier(identifier: str) -> Application | None:
-    """The application with this identifier, if there is one."""
+    """Return the application with this identifier, or None."""
     if len(identifier) > NAME_LENGTH or not fields.is_storable(identifier):
         return None
     return await Application.get_or_none(application_identifier=identifier)
 
 
 async def saved(application: Application) -> Application:
-    """Write the application.
+    """Save the application.
 
     Raises:
-        Conflict: Another one has its identifier.
+        Conflict: Another application has its identifier.
     """
     try:
         await application.save()

@@ -1,4 +1,4 @@
-"""A sample for a first look at a fresh server."""
+"""A sample application for a new server."""
 
 from jobbergate_applications.models import Application, Kind
 from jobbergate_applications.storage import replace_files, store
@@ -22,7 +22,7 @@ FILES = [
 
 
 async def add_application(owner: str, files: Files) -> None:
-    """Add one application of ``owner``, unless there are applications already."""
+    """Add one application of ``owner``, unless the table contains applications."""
     if await Application.exists():
         return
     moment = transaction_time()

@@ -1,4 +1,4 @@
-"""A pool of child processes that read what users upload, under limits of time and memory."""
+"""A pool of child processes that parse and render uploaded files, under limits of time and memory."""
 
 import asyncio
 import json
@@ -16,20 +16,22 @@ from jobbergate_applications import worker
 from jobbergate_server import Unprocessable
 
 WALL_SECONDS = 5.0
+"""Seconds within which a process must finish a job."""
 JOBS = 200
-"""How many jobs a process does before another is started to take its place, so that nothing adds up in it."""
+"""Jobs after which a new process replaces one, so that its memory does not accumulate."""
 POOL_SIZE = 2
+"""Processes of one worker of the server."""
 WARM_UP_SECONDS = 0.5
-"""When the first processes are started after the server: its own start needs the processors more."""
+"""Seconds after the server's start until the first processes start. The server's own start needs the CPU first."""
 
 log = structlog.get_logger()
 
 
 class Sandbox:
-    """The pool: at most ``size`` jobs run at a time, each in a process that does nothing else meanwhile.
+    """The pool: at most ``size`` jobs run at a time, each in a process of its own.
 
-    A process takes longer to start than most jobs take. One that has done its jobs therefore goes on until another is
-    there, and one that has ended is replaced before the next job comes.
+    A process takes longer to start than most jobs take. It therefore serves until its replacement has started. The pool
+    replaces a dead process before the next job.
     """
 
     def __init__(self, size: int = POOL_SIZE) -> None:
@@ -40,22 +42,22 @@ class Sandbox:
         self._starts: set[asyncio.Task[None]] = set()
 
     def warm_up(self) -> None:
-        """Start all processes, ahead of the jobs."""
+        """Start all processes before the first job."""
         for _ in range(self._size - len(self._processes) - len(self._starts)):
             self._start()
 
     async def close(self) -> None:
-        """End the processes."""
+        """Kill the processes."""
         await asyncio.gather(*self._starts, return_exceptions=True)
         await asyncio.gather(*(process.kill() for process in self._processes))
         self._processes.clear()
         self._idle.clear()
 
     async def run(self, operation: str, **arguments: object) -> Any:  # noqa: ANN401 - each operation has its own result
-        """The result of one of the operations of `worker`.
+        """Run one of the operations of `worker`, and return its result.
 
         Raises:
-            Unprocessable: The user's files are refused, or broke a limit; the text says why.
+            Unprocessable: The worker rejected the user's files, or the job exceeded a limit.
         """
         request = _request(operation, arguments)
         async with self._places:
@@ -69,10 +71,10 @@ class Sandbox:
         return answer["result"]
 
     async def _take(self) -> "_Worker":
-        """A process that has nothing to do.
+        """Return an idle process. Start one if necessary.
 
         Raises:
-            Exception: There is none, and none can be started.
+            Exception: No process is idle, and none starts.
         """
         while True:
             while self._idle:
@@ -87,7 +89,7 @@ class Sandbox:
                 start.result()
 
     async def _give_back(self, process: "_Worker") -> None:
-        """Keep the process for the next job, unless it has ended or another has come to take its place."""
+        """Keep the process for the next job, unless it has ended or a new process replaces it."""
         if not process.is_running:
             self._processes.discard(process)
             self._start()
@@ -107,15 +109,15 @@ class Sandbox:
         start = asyncio.create_task(self._add())
         self._starts.add(start)
         start.add_done_callback(self._starts.discard)
-        start.add_done_callback(_tell_failure)
+        start.add_done_callback(_log_failure)
 
     async def _add(self) -> None:
-        """A new process, which has loaded what it needs."""
+        """Add a process to the pool once it has imported its modules."""
         process = await _Worker.start()
         try:
             await process.ask(_request("check", {"files": []}))
         except Unprocessable:
-            if not process.was_told_to_stop:
+            if not process.was_signalled:
                 raise
             await self._add()
         else:
@@ -127,7 +129,7 @@ def _request(operation: str, arguments: dict[str, object]) -> bytes:
     return json.dumps({"operation": operation, "arguments": arguments}, ensure_ascii=False).encode()
 
 
-def _tell_failure(start: asyncio.Task[None]) -> None:
+def _log_failure(start: asyncio.Task[None]) -> None:
     if not start.cancelled() and (error := start.exception()):
         log.error("sandbox process not started", exc_info=error)
 
@@ -141,25 +143,25 @@ class _Worker:
 
     @classmethod
     async def start(cls) -> "_Worker":
-        # -I and an empty environment: nothing of the server's is there to be found.
+        # -I and an empty environment: the child must not see the server's modules and secrets.
         command = (sys.executable, "-I", "-X", "utf8", str(Path(worker.__file__)))
         return cls(await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}))
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is there."""
+        """Whether the process is running."""
         return self._process.returncode is None
 
     @property
-    def was_told_to_stop(self) -> bool:
-        """Whether it has ended because all processes of the service were told to, before it came to ignore that."""
+    def was_signalled(self) -> bool:
+        """Whether a signal to the whole service ended it, before it ignored that signal."""
         return self._process.returncode in {-signal.SIGTERM, -signal.SIGINT}
 
     async def ask(self, request: bytes) -> dict[str, Any]:
-        """The answer; when there is none, the process is ended.
+        """Return the response to ``request``. Kill the process if it does not respond.
 
         Raises:
-            Unprocessable: The job broke a limit; the text says which.
+            Unprocessable: The job exceeded a limit.
         """
         self.jobs += 1
         try:
@@ -167,7 +169,7 @@ class _Worker:
                 return await self._exchange(request)
         except TimeoutError:
             await self.kill()
-            raise Unprocessable(f"Limit exceeded: it takes longer than {WALL_SECONDS:g} s.") from None
+            raise Unprocessable(f"Limit exceeded: the job takes longer than {WALL_SECONDS:g} s.") from None
         except EOFError:
             raise Unprocessable(await self._reason()) from None
         except BaseException:
@@ -185,11 +187,11 @@ class _Worker:
         return answer
 
     async def _reason(self) -> str:
-        """Why the process ended by itself."""
+        """Return the reason why the process ended."""
         status = await self._process.wait()
         if status == -signal.SIGPROF:
-            return f"Limit exceeded: it needs more than {worker.CPU_SECONDS:g} s of CPU time."
-        # What nests too deeply overflows the stack. Everything else, such as SIGKILL, is for want of memory.
+            return f"Limit exceeded: the job needs more than {worker.CPU_SECONDS:g} s of CPU time."
+        # Deep nesting overflows the stack. Every other end, such as SIGKILL, is due to lack of memory.
         return worker.TOO_DEEP if status == -signal.SIGSEGV else worker.NO_MEMORY
 
     async def kill(self) -> None:

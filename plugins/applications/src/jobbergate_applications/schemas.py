@@ -1,9 +1,10 @@
-"""What clients send and are answered."""
+"""The request and response bodies of applications."""
 
 from jobbergate_applications.models import NAME_LENGTH
 from jobbergate_server import File, ListParameters, Schema, fields
 
 DESCRIPTION_LENGTH = 65_536
+"""Characters."""
 
 
 class ApplicationSchema(Schema):
@@ -21,7 +22,7 @@ class ApplicationSchema(Schema):
 
 
 class ApplicationDetailSchema(ApplicationSchema):
-    """An application with the contents of its files; they are null unless uploaded."""
+    """An application with the contents of its files, which are null until their upload."""
 
     application_config = fields.Text(required=True, allow_none=True, description="The text of jobbergate.yaml.")
     application_source_file = fields.Text(required=True, allow_none=True, description="The text of jobbergate.py.")
@@ -43,7 +44,7 @@ class ApplicationCreateSchema(Schema):
 
 
 class ApplicationUpdateSchema(Schema):
-    """Changes of an application; what is left out stays as it is."""
+    """Changes of an application. Omitted fields remain unchanged."""
 
     application_name = fields.Text(max_length=NAME_LENGTH, example="Fluid dynamics 2")
     application_identifier = fields.Text(allow_none=True, max_length=NAME_LENGTH, example="fluid-dynamics-2")
@@ -66,13 +67,13 @@ class ApplicationUploadSchema(Schema):
 class ApplicationFilesSchema(Schema):
     """Some files of an application."""
 
-    source_file = File(description="Becomes jobbergate.py.")
-    config_file = File(description="Becomes jobbergate.yaml.")
-    template_files = fields.List(File(), description="Templates, known by their base names.")
+    source_file = File(description="Stored as jobbergate.py.")
+    config_file = File(description="Stored as jobbergate.yaml.")
+    template_files = fields.List(File(), description="Templates, stored under their base names.")
 
 
 class ContentLengthSchema(Schema):
-    """The header that announces the size of an upload."""
+    """The header with the size of an upload."""
 
     content_length = fields.Integer(required=True, ge=0, le=None, data_key="content-length")
 
@@ -92,6 +93,6 @@ class IdentifierSchema(Schema):
 class ApplicationListParameters(ListParameters):
     """The query of the list of applications."""
 
-    all = fields.Boolean(load_default=False, description="Also those without an identifier.")
-    user = fields.Boolean(load_default=False, description="Only the caller's own.")
-    include_archived = fields.Boolean(load_default=False, description="Also archived ones.")
+    all = fields.Boolean(load_default=False, description="Include applications without an identifier.")
+    user = fields.Boolean(load_default=False, description="Only the caller's own applications.")
+    include_archived = fields.Boolean(load_default=False, description="Include archived applications.")

@@ -1,4 +1,4 @@
-"""The files of an application in the file store, and the rows that point to them."""
+"""The files of an application in the file store, and the rows that reference them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from jobbergate_server import Files, PreparedQuery
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file in the store, to which no row points yet."""
+    """A file in the store that no row references yet."""
 
     kind: Kind
     name: str
@@ -21,7 +21,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The texts of an application's files; the templates by name, in the order of their names."""
+    """The texts of an application's files, with the templates sorted by name."""
 
     config: str | None
     source: str | None
@@ -35,14 +35,14 @@ files_of = PreparedQuery(ApplicationFile, lambda application_id: ApplicationFile
 
 
 async def store(files: Files, drafts: Iterable[Draft]) -> list[Stored]:
-    """Put the files into the store."""
+    """Write the files to the store."""
     drafts = list(drafts)
     digests = await files.put_texts(it.text for it in drafts)
     return [Stored(it.kind, it.name, digest) for it, digest in zip(drafts, digests, strict=True)]
 
 
 async def replace_files(application: Application, stored: Iterable[Stored]) -> None:
-    """Let the application have these files, in place of those of the same kind and name."""
+    """Add these files to the application. A file replaces the one of the same kind and name."""
     for it in stored:
         await ApplicationFile.update_or_create(
             application=application, kind=it.kind, name=it.name, defaults={"digest": it.digest}
@@ -50,14 +50,14 @@ async def replace_files(application: Application, stored: Iterable[Stored]) -> N
 
 
 async def remove_files(application: Application) -> None:
-    """Let the application have no files."""
+    """Delete the application's references to its files."""
     await ApplicationFile.filter(application_id=application.id).delete()
 
 
 async def read_files(files: Files, application: Application) -> Contents:
-    """The texts of the application's files."""
+    """Read the texts of the application's files."""
     rows = await files_of(application.id)
-    rows.sort(key=lambda row: row.name)  # a database sorts as its collation says
+    rows.sort(key=lambda row: row.name)  # a database sorts by its collation
     texts = await files.get_texts(row.digest for row in rows)
     of_kind: dict[Kind, dict[str, str]] = {kind: {} for kind in Kind}
     for row in rows:

@@ -1,4 +1,4 @@
-"""Files on their way into an application: which of an upload are taken, and whether they are good."""
+"""Uploaded files of an application: their selection and validation."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ CONFIG = "jobbergate.yaml"
 KINDS = {".py": Kind.SOURCE, ".yaml": Kind.CONFIG, ".j2": Kind.TEMPLATE, ".jinja2": Kind.TEMPLATE}
 MEDIA_TYPE = "text/plain"
 MAX_SIZES = {Kind.SOURCE: 256 * 1024, Kind.CONFIG: 64 * 1024, Kind.TEMPLATE: 1024 * 1024}
+"""Bytes of a file, by its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,10 @@ class Draft:
 
 
 async def complete(sandbox: Sandbox, uploads: Iterable[Upload]) -> list[Draft]:
-    """The files of an upload that is a whole application, each of them checked.
+    """Check the upload of a whole application, and return the files to store.
 
     Raises:
-        Unprocessable: Files are missing, or not of the right type or form; the text names them.
+        Unprocessable: A file is missing, or has a wrong type or syntax.
         ContentTooLarge: A file is too large.
     """
     known = [(kind, upload) for upload in uploads if (kind := KINDS.get(PurePosixPath(upload.name).suffix))]
@@ -48,13 +49,13 @@ async def complete(sandbox: Sandbox, uploads: Iterable[Upload]) -> list[Draft]:
 
 
 def draft(kind: Kind, name: str, content: bytes) -> Draft:
-    """The file with this content, if it is a text of a size that its kind may have.
+    """Decode the content of a file, and check its size and name.
 
-    A template is known by its base name.
+    The name of a template is its base name.
 
     Raises:
-        Unprocessable: It is not UTF-8, or its name is none for a file.
-        ContentTooLarge: It is too large.
+        Unprocessable: The content is not UTF-8, or the name is not a valid file name.
+        ContentTooLarge: The content is too large for its kind.
     """
     if len(content) > MAX_SIZES[kind]:
         raise ContentTooLarge(f"The file {name} cannot exceed {MAX_SIZES[kind]} bytes.")
@@ -71,10 +72,10 @@ def draft(kind: Kind, name: str, content: bytes) -> Draft:
 
 
 async def check(sandbox: Sandbox, drafts: Sequence[Draft]) -> None:
-    """Let the files pass when each parses as what it is, and jobbergate.yaml has its sections.
+    """Check that each file parses as its kind, and that jobbergate.yaml has its sections.
 
     Raises:
-        Unprocessable: One does not; the text names all that do not.
+        Unprocessable: A file does not; the message lists all such files.
     """
     try:
         lines = await sandbox.run("check", files=[{"kind": it.kind, "name": it.name, "text": it.text} for it in drafts])

@@ -1,8 +1,8 @@
-"""The child process that reads what users upload: Python source, YAML and templates, none of it to be trusted.
+"""The child process that parses and renders uploads: untrusted Python source, YAML and templates.
 
-It is run by path with `python -I`, knows nothing of the server, and is killed when a limit is broken. On standard input
-and output it exchanges messages: four bytes of length, then JSON. A request names an operation and its arguments; an
-answer has the `result`, or says in `refused` what is wrong with the user's files.
+The server runs it by path with `python -I`, and kills it when it exceeds a limit. It imports nothing of the server. On
+standard input and output it exchanges messages: four bytes of length, then JSON. A request names an operation and its
+arguments. A response contains the `result`, or in `refused` the reason why the files are invalid.
 """
 
 import ast
@@ -24,31 +24,31 @@ MEMORY_BYTES = 256 * 2**20
 OUTPUT_BYTES = 2 * 2**20
 MAX_FILES = 100
 MAX_REASON = 2_000
-"""Characters of what is said of the user's files, which an error may quote at any length."""
+"""Characters of the reason in a response. An error may quote the user's files at any length."""
 OPEN_FILES = 32
 CACHED_TEXTS = 16
 CACHED_TEXT = 16 * 1024
-"""Characters of the longest text that is not parsed anew each time: a hostile one takes 100 times that in memory."""
+"""Characters of the longest text whose parsed form is cached. A hostile text takes 100 times that in memory."""
 TEMPLATE_FOLDER = "templates/"
-NO_MEMORY = f"Limit exceeded: it needs more than {MEMORY_BYTES // 2**20} MiB of memory."
+NO_MEMORY = f"Limit exceeded: the job needs more than {MEMORY_BYTES // 2**20} MiB of memory."
 TOO_LONG = f"Limit exceeded: the output is larger than {OUTPUT_BYTES // 2**20} MiB."
-TOO_DEEP = "Limit exceeded: it is nested too deeply."
+TOO_DEEP = "Limit exceeded: the nesting is too deep."
 
 Parsed = TypeVar("Parsed")
 
 
 class Refused(Exception):
-    """Something is wrong with the user's files; the text says what."""
+    """The user's files are invalid."""
 
 
 def remembered(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
-    """``parse``, which keeps what it has made of the last few texts; whatever that is, nobody may change it."""
+    """Return ``parse`` with a cache of its last results. Callers must not modify a result."""
     kept = lru_cache(CACHED_TEXTS)(parse)
     return lambda text: (kept if len(text) <= CACHED_TEXT else parse)(text)
 
 
 def check(files: list[dict[str, str]]) -> list[str]:
-    """A line for every file that does not parse as the `kind` that it is: source, config or template."""
+    """Return a line for every file that does not parse as its `kind`: source, config or template."""
     parsers: Mapping[str, Callable[[str], object]] = {
         "source": lambda text: ast.parse(text.removeprefix("\ufeff")),
         "config": read_yaml,
@@ -60,22 +60,22 @@ def check(files: list[dict[str, str]]) -> list[str]:
             parsers[file["kind"]](file["text"])
         except (MemoryError, RecursionError) as error:
             lines.append(f"{position}: {file['name']}: {TOO_DEEP if isinstance(error, RecursionError) else NO_MEMORY}")
-        except Exception as error:  # noqa: BLE001 - whatever the parser says of it, the file does not parse
+        except Exception as error:  # noqa: BLE001 - a parser can raise any error for an invalid file
             reason = str(error).replace("\n", " ")[:MAX_REASON]
             lines.append(f"{position}: {file['name']}: {reason}")
     return lines
 
 
 def validate(text: str) -> None:
-    """Refuse a jobbergate.yaml without its sections in their form."""
+    """Reject a jobbergate.yaml whose sections are missing or invalid."""
     configure(text, {})
 
 
 def configure(text: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    """The sections of jobbergate.yaml with ``overrides`` laid over them, in their final form."""
+    """Return the validated sections of jobbergate.yaml, after ``overrides`` have replaced some."""
     document = read_yaml(text)
     if not isinstance(document, dict):
-        raise Refused("TypeError: it is not an object with the sections application_config and jobbergate_config")
+        raise Refused("TypeError: the document is not an object with sections application_config and jobbergate_config")
     document = {**document, **overrides}
     problems = [
         f"{name}: {'value is not a valid dict' if name in document else 'field required'}"
@@ -91,7 +91,7 @@ def configure(text: str, overrides: dict[str, Any]) -> dict[str, Any]:
 
 
 def jobbergate_config(section: dict[Any, Any]) -> dict[str, Any]:
-    """The section with its known keys validated and complete; other keys are kept."""
+    """Return the section with its known keys validated and completed. It keeps other keys."""
     names = section.get("supporting_files_output_name")
     if names is not None:
         if not isinstance(names, dict):
@@ -116,10 +116,10 @@ def jobbergate_config(section: dict[Any, Any]) -> dict[str, Any]:
 
 
 def render(config: str, overrides: dict[str, Any], templates: dict[str, str]) -> dict[str, Any]:
-    """The main template and the supporting ones that the configuration names, rendered with its values."""
+    """Render the main and the supporting templates of the configuration with its values."""
     try:
         sections = configure(config, overrides)
-    except (Refused, yaml.YAMLError, ValueError) as error:  # ValueErrors are of dates and numbers that are none
+    except (Refused, yaml.YAMLError, ValueError) as error:  # YAML raises ValueError for invalid dates and numbers
         raise Refused(f"Error while parsing the config-file and/or job-script params -- {error}") from None
     jobbergate = sections["jobbergate_config"]
     main = jobbergate["default_template"]
@@ -149,14 +149,14 @@ def render(config: str, overrides: dict[str, Any], templates: dict[str, str]) ->
 
 
 class Writer:
-    """Renders templates with the same values, up to the limit of output for all of them together."""
+    """A renderer of templates with the same values and one common limit of output."""
 
     def __init__(self, data: dict[Any, Any]) -> None:
         self._data = data
         self._left = OUTPUT_BYTES
 
     def write(self, template: str, what: str, copies: int = 1) -> str:
-        """The rendered text of ``template``, of which ``copies`` are kept."""
+        """Render ``template``. The text counts ``copies`` times towards the limit of output."""
         parts = []
         try:
             for part in compiled(template).generate(data=self._data):
@@ -164,7 +164,7 @@ class Writer:
                 parts.append(part)
         except (MemoryError, RecursionError, Refused):
             raise
-        except Exception as error:  # noqa: BLE001 - a template can raise anything, and it is the user's to mend
+        except Exception as error:  # noqa: BLE001 - a template can raise any error, and its author must correct it
             raise Refused(f"Error rendering the {what} -- {type(error).__name__}: {error}") from None
         return "".join(parts)
 
@@ -177,7 +177,7 @@ class Writer:
 
 
 def environment() -> jinja2.Environment:
-    """Jinja2 with its default settings, in a sandbox and without what only serves to make much of little."""
+    """Return a sandboxed Jinja2 with default settings, without the globals that only generate output."""
     sandbox = ImmutableSandboxedEnvironment()
     for name in ("lipsum", "cycler", "joiner"):
         sandbox.globals.pop(name)
@@ -189,19 +189,19 @@ ENVIRONMENT = environment()
 
 @remembered
 def compiled(template: str) -> jinja2.Template:
-    """The template, which nothing that it renders can change."""
+    """Compile a template. Rendering does not modify the result."""
     return ENVIRONMENT.from_string(template)
 
 
-def read_yaml(text: str) -> Any:  # noqa: ANN401 - whatever the document holds
-    """The document, without aliases: a few lines of them can stand for more data than any memory holds."""
-    return pickle.loads(pickled(text))  # noqa: S301 - made by this process, of plain data
+def read_yaml(text: str) -> Any:  # noqa: ANN401 - a document can contain any type
+    """Parse a document. Reject aliases, because a few lines of them can expand beyond any memory."""
+    return pickle.loads(pickled(text))  # noqa: S301 - this process pickled it, from plain data
 
 
 @remembered
 def pickled(text: str) -> bytes:
-    """The YAML document in a form that is quickly copied, because whoever gets it may change it."""
-    # No alias is without an asterisk, and few documents have one.
+    """Return the YAML document in a form that is quick to copy, because callers may modify it."""
+    # An alias needs an asterisk, and few documents contain one.
     if "*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
         raise Refused("aliases are not allowed in YAML")
     return pickle.dumps(yaml.load(text, Loader=yaml.CSafeLoader))
@@ -235,7 +235,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {"check": check, "validate": vali
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """What an operation gives, or why the user's files are refused."""
+    """Return the result of an operation, or the reason why the files are invalid."""
     try:
         return {"result": OPERATIONS[request["operation"]](**request["arguments"])}
     except RecursionError:
@@ -248,14 +248,14 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def messages(stream: BinaryIO) -> Iterator[dict[str, Any]]:
-    """The requests, until the server closes the pipe."""
+    """Yield the requests until the server closes the pipe."""
     while length := stream.read(4):
         yield json.loads(stream.read(int.from_bytes(length)))
 
 
 def main() -> None:
-    """Answer requests, each within its own limit of CPU time."""
-    # Service managers and terminals tell the server's children to stop as well, while it still waits for what they do.
+    """Respond to requests, each within its own limit of CPU time."""
+    # Service managers and terminals also signal the server's children, while the server still waits for their results.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -263,9 +263,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     for request in messages(sys.stdin.buffer):
-        # SIGPROF ends the process: the server tells it from other ends.
+        # SIGPROF ends the process. The server recognises it by the exit status.
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
-        # A lone surrogate, which an error may quote, becomes the escape that JSON has for it.
+        # An error may quote a lone surrogate, which JSON can only contain as an escape.
         content = json.dumps(answer(request), ensure_ascii=False).encode(errors="backslashreplace")
         signal.setitimer(signal.ITIMER_PROF, 0)
         sys.stdout.buffer.write(len(content).to_bytes(4) + content)

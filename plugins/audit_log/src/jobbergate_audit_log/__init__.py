@@ -1,4 +1,4 @@
-"""The audit log: who changed which resource, and when."""
+"""The audit log: the author, resource and time of every change."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The route of the audit log: a list over the events that the server has committed."""
+"""The route of the audit log: a list of the committed events."""
 
 from aiohttp import web
 from tortoise.expressions import Q
@@ -12,7 +12,7 @@ FILTERS = {"event": "type", "resource_id": "subject_id", "email": "actor_email"}
 
 
 def shown(request: web.Request) -> Q:
-    """Return the condition for the entries that the query asks for."""
+    """Return the filter of a list, from the parameters of the query."""
     query = request[QUERY]
     return Q(**{column: query[name] for name, column in FILTERS.items() if name in query})
 

@@ -18,7 +18,7 @@ class AuditEntrySchema(Schema):
     id = fields.Integer(required=True, ge=1, le=None, example=1)
     created_at = fields.Timestamp(required=True, description="The time of the change.")
     event = fields.Text(
-        required=True, attribute="type", description="The kind of the change.", example="job_script.updated"
+        required=True, attribute="type", description="The name of the event.", example="job_script.updated"
     )
     resource_id = fields.Text(
         required=True, attribute="subject_id", allow_none=True, description="The id of its subject.", example="1"
@@ -34,19 +34,19 @@ class AuditEntrySchema(Schema):
         required=True,
         attribute="actor_email",
         allow_none=True,
-        description="The `email` of that token.",
+        description="The `email` of the caller's token.",
         example="local-user@jobbergate.local",
     )
     client_id = fields.Text(
         required=True,
         attribute="actor_client_id",
         allow_none=True,
-        description="The `azp` of that token.",
+        description="The `azp` of the caller's token.",
         example="cli",
     )
     data = EventData(
         required=True,
-        description="What the event says about its subject.",
+        description="The data of the event.",
         example={"owner_email": "local-user@jobbergate.local", "job_script_name": "Flow around a car"},
     )
 
@@ -54,6 +54,8 @@ class AuditEntrySchema(Schema):
 class AuditEntryListParameters(ListParameters):
     """The query of the list."""
 
-    event = fields.Text(description="Only events of this name.", example="job_script.updated")
+    event = fields.Text(description="Only events with this name.", example="job_script.updated")
     resource_id = fields.Text(description="Only changes of this subject; combine it with `event`.", example="1")
-    email = fields.Text(description="Only changes that this address caused.", example="local-user@jobbergate.local")
+    email = fields.Text(
+        description="Only changes by the caller with this address.", example="local-user@jobbergate.local"
+    )

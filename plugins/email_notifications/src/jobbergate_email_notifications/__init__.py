@@ -1,4 +1,4 @@
-"""E-mail notifications: owners of job submissions learn why a cluster has rejected them."""
+"""E-mail notifications: the plugin notifies owners of rejected job submissions."""
 
 from collections.abc import Awaitable
 
@@ -10,13 +10,13 @@ from jobbergate_server import Event, PluginContext, Section, hookimpl
 
 @hookimpl
 def register_settings() -> type[Section]:
-    """The mail server, and how to talk to it."""
+    """Return the settings of the mail server."""
     return EmailNotifications
 
 
 @hookimpl
 def on_event(event: Event, context: PluginContext[EmailNotifications]) -> Awaitable[None] | None:
-    """Mail the reason of a rejection to the owner, where a mail server is configured."""
+    """Send the reason of a rejection to the owner if a mail server is configured."""
     if event.name == REJECTED.name and context.settings.host is not None:
         return notify(context.settings, event.data)
     return None

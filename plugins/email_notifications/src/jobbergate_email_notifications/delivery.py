@@ -1,4 +1,4 @@
-"""The way of a mail to the mail server."""
+"""The delivery of mails to the mail server."""
 
 import asyncio
 from contextlib import suppress
@@ -10,15 +10,15 @@ from jobbergate_email_notifications.settings import EmailNotifications
 
 
 class NotDelivered(Exception):
-    """A mail that nobody can send; the text quotes nothing of it."""
+    """A mail that the plugin did not deliver. The message quotes nothing of the mail."""
 
 
 async def send(settings: EmailNotifications, mail: EmailMessage) -> None:
-    """Hand the mail to the mail server.
+    """Deliver the mail to the mail server.
 
     Raises:
-        NotDelivered: It has not taken the mail within the time that it has for that.
-        Exception: It has not taken the mail; the text may quote it, or the login.
+        NotDelivered: The mail server did not accept the mail in time.
+        Exception: The mail server rejected the mail. The message may quote the mail or the credentials.
     """
     client = aiosmtplib.SMTP(
         hostname=settings.host,
@@ -29,7 +29,7 @@ async def send(settings: EmailNotifications, mail: EmailMessage) -> None:
         password=settings.password.get_secret_value() if settings.password else None,
         timeout=None,
     )
-    # Not `async with client`, which takes leave even of a server that has stopped to answer, and waits for its reply.
+    # Not `async with client`: it sends QUIT even to a server that no longer responds, and waits for the reply.
     try:
         async with asyncio.timeout(settings.timeout):
             await client.connect()
@@ -37,13 +37,13 @@ async def send(settings: EmailNotifications, mail: EmailMessage) -> None:
         with suppress(aiosmtplib.SMTPException, OSError):
             await client.quit(timeout=settings.timeout)
     except TimeoutError:
-        raise NotDelivered(f"the mail server took longer than {settings.timeout:g} seconds") from None
+        raise NotDelivered(f"the mail server did not accept the mail within {settings.timeout:g} seconds") from None
     finally:
         client.close()
 
 
 def reason(error: Exception) -> str:
-    """Why a mail was not sent, in words that quote neither the mail nor what the server says, which may quote both."""
+    """Return the reason of a failure. It quotes neither the mail nor the server's reply, which may quote the mail."""
     match error:
         case NotDelivered():
             return str(error)

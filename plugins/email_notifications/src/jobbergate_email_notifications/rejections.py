@@ -1,4 +1,4 @@
-"""What the owner of a rejected job submission is told."""
+"""The mail to the owner of a rejected job submission."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,22 +15,22 @@ log = structlog.get_logger()
 
 
 async def notify(settings: EmailNotifications, rejection: Mapping[str, Any]) -> None:
-    """Send the owner a mail, once; when that fails, only the log has it."""
+    """Send the owner a mail, without retries. Log a failure."""
     if not rejection["report_message"]:
         return
     try:
         await send(settings, rejection_mail(settings.sender or "", rejection))
-    except Exception as error:  # noqa: BLE001 - whatever it is, its text may quote the mail or the login
+    except Exception as error:  # noqa: BLE001 - the text of any error may quote the mail or the credentials
         log.error("mail not sent", job_submission_id=rejection["id"], reason=reason(error))  # noqa: TRY400 - likewise
     else:
         log.info("mail sent", job_submission_id=rejection["id"])
 
 
 def rejection_mail(sender: str, rejection: Mapping[str, Any]) -> EmailMessage:
-    """The mail to the owner.
+    """Return the mail to the owner.
 
     Raises:
-        NotDelivered: The owner has no e-mail address.
+        NotDelivered: The owner is not a valid e-mail address.
     """
     try:
         owner = address(rejection["owner_email"])
@@ -41,9 +41,9 @@ def rejection_mail(sender: str, rejection: Mapping[str, Any]) -> EmailMessage:
     mail["To"] = owner
     mail["Subject"] = f"Job Submission Rejected (id={rejection['id']})"
     mail["Date"] = datetime.now(UTC)
-    # Without a domain, the library looks up this machine's in the DNS, and waits for it.
+    # Without a domain, the library looks up the name of this machine in the DNS, and blocks.
     mail["Message-ID"] = make_msgid(domain=origin.domain)
-    # Keeps holiday notices and the like from answering.
+    # RFC 3834: prevents automatic replies.
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(rejection["report_message"])
     return mail

@@ -17,10 +17,10 @@ def _host(text: str) -> str:
 
 
 def address(text: str) -> Address:
-    """The e-mail address in ``text``, which is one and no more, as it stands in a mail's header.
+    """Parse the single e-mail address in ``text``, for a header of a mail.
 
     Raises:
-        ValueError: It is not one.
+        ValueError: The text is not an e-mail address.
     """
     try:
         email_validator.validate_email(text, check_deliverability=False, globally_deliverable=False)
@@ -36,22 +36,22 @@ def _sender(text: str) -> str:
 
 
 class EmailNotifications(Section):
-    """The mail server that tells owners of a rejection, and whom its mails come from."""
+    """The mail server that delivers the notifications, and their sender."""
 
     host: Annotated[str, AfterValidator(_host)] | None = None
-    """The mail server; without one, no mails are sent."""
+    """The host of the mail server. Without it, the plugin sends no mails."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    """The mail server's port; unless set, 587 with `starttls`, 465 with `tls` and 25 with `none`."""
+    """The port of the mail server. It defaults to 587 with `starttls`, 465 with `tls` and 25 with `none`."""
     tls: Literal["starttls", "tls", "none"] = "starttls"
-    """How the connection is encrypted: by STARTTLS, from its first byte on, or not at all."""
+    """The encryption of the connection: `starttls`, `tls` from the first byte on, or `none`."""
     user: str | None = None
-    """The name to log in with; unless set, there is no login."""
+    """The user name. Without it, the plugin does not authenticate."""
     password: Annotated[SecretStr | None, Field(validate_default=True)] = None
-    """The password to log in with; set together with `user`."""
+    """The password, set together with `user`."""
     sender: Annotated[Annotated[str, AfterValidator(_sender)] | None, Field(validate_default=True)] = None
-    """The e-mail address that mails come from; required with `host`."""
+    """The address in the header From, required with `host`."""
     timeout: PositiveFloat = 10
-    """Seconds in which the mail server must have taken a mail."""
+    """Seconds within which the mail server must accept a mail."""
 
     @field_validator("password")
     @classmethod

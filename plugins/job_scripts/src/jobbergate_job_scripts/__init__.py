@@ -1,4 +1,4 @@
-"""Job scripts: what a cluster runs, rendered from applications or uploaded."""
+"""Job scripts: scripts for clusters, rendered from applications or uploaded."""
 
 from collections.abc import Sequence
 
@@ -9,29 +9,29 @@ from jobbergate_server import EventType, Files, Models, Permission, Route, hooki
 
 @hookimpl
 def register_models() -> Models:
-    """The table `job_scripts`."""
+    """Return the models of the tables `job_scripts` and `job_script_files`."""
     return Models("jobbergate_job_scripts.models", migrations="jobbergate_job_scripts.migrations")
 
 
 @hookimpl
 def register_permissions() -> Sequence[Permission]:
-    """To see job scripts, and to change one's own."""
+    """Return the permissions to read job scripts and to change one's own."""
     return [VIEW, EDIT]
 
 
 @hookimpl
 def register_events() -> Sequence[EventType]:
-    """What happens to job scripts."""
+    """Return the events of job scripts."""
     return events.EVENTS
 
 
 @hookimpl
 def register_routes() -> Sequence[Route]:
-    """The routes of the wire contract's section on job scripts."""
+    """Return the routes of the wire contract's section on job scripts."""
     return routes.ROUTES
 
 
 @hookimpl
 async def add_samples(owner: str, files: Files) -> None:
-    """A job script for a first look."""
+    """Add a sample job script."""
     await samples.add_job_script(owner, files)

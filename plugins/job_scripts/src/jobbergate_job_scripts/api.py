@@ -1,4 +1,4 @@
-"""What other plugins may use of job scripts."""
+"""The interface of job scripts for other plugins."""
 
 from jobbergate_job_scripts.models import JobScript
 from jobbergate_job_scripts.schemas import JobScriptFilesSchema

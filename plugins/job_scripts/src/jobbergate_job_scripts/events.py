@@ -1,17 +1,17 @@
-"""What plugins are told of job scripts."""
+"""The events of job scripts."""
 
 from jobbergate_job_scripts.models import JobScript
 from jobbergate_server import Event, EventType, emit
 
-CREATED = EventType("job_script.created", "Somebody has added a job script.")
-UPDATED = EventType("job_script.updated", "The owner of a job script has changed it, or its files.")
-DELETED = EventType("job_script.deleted", "The owner of a job script has deleted it.")
+CREATED = EventType("job_script.created", "A caller has added a job script.")
+UPDATED = EventType("job_script.updated", "The owner has changed a job script or its files.")
+DELETED = EventType("job_script.deleted", "The owner has deleted a job script.")
 
 EVENTS = [CREATED, UPDATED, DELETED]
 
 
-def tell(kind: EventType, script: JobScript) -> None:
-    """Tell what was done to the job script, as it is in the end."""
+def emit_event(kind: EventType, script: JobScript) -> None:
+    """Emit an event about the job script, with the values at the end of the transaction."""
 
     def event() -> Event:
         data = {

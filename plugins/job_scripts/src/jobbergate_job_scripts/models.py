@@ -1,4 +1,4 @@
-"""The table of job scripts."""
+"""The tables of job scripts and their files."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from jobbergate_applications.api import Application
 from jobbergate_server import EMAIL_LENGTH, FileField
 
 NAME_LENGTH = 255
+"""Characters of a name."""
 PATH_LENGTH = 1024
+"""Characters of the path of a file."""
 
 
 class JobScript(Model):
@@ -37,7 +39,7 @@ class JobScript(Model):
 
 
 class JobScriptFile(Model):
-    """A file of a job script, one of which is the main one, whose content is in the file store."""
+    """A file of a job script, whose content is in the file store. One file of each job script is its main file."""
 
     id = fields.IntField(primary_key=True)
     job_script: fields.ForeignKeyRelation[JobScript] = fields.ForeignKeyField(

@@ -1,4 +1,4 @@
-"""A job script made from an application: its files, their paths, and the `#SBATCH` lines that a user adds."""
+"""Rendering of a job script from an application: its files, their paths and additional `#SBATCH` lines."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -16,10 +16,10 @@ SUFFIXES = (".jinja2", ".j2")
 async def render_script(
     sandbox: Sandbox, contents: Contents, overrides: Mapping[str, Any], sbatch_params: Sequence[str]
 ) -> Texts:
-    """The files of the job script that ``contents`` make with ``overrides`` of their configuration.
+    """Render the files of a job script from ``contents``, with ``overrides`` of their configuration.
 
     Raises:
-        Unprocessable: The application, the values or a path do not allow it; the text says why.
+        Unprocessable: The application, a value or a path is invalid.
     """
     rendered = await render(sandbox, contents, overrides)
     main = _path(rendered.output_directory, _without_suffix(rendered.main_template))
@@ -30,16 +30,16 @@ async def render_script(
 
 
 def with_params(script: str, params: Sequence[str]) -> str:
-    """The script with a `#SBATCH` line for each of ``params``.
+    """Return the script with a `#SBATCH` line for each of ``params``.
 
-    They follow the line with the first `#SBATCH`, or stand before it when it is an unfinished last line; without such a
-    line they follow the shebang, or stand at the top.
+    The lines follow the first `#SBATCH` line. They precede it if it is the last line and has no line break. In a script
+    without `#SBATCH` they follow the shebang, or begin the script.
 
     Raises:
-        Unprocessable: One of the params is more than a line.
+        Unprocessable: A parameter contains a line break or NUL.
     """
     if any(char in param for param in params for char in "\0\n\r"):
-        raise Unprocessable("sbatch_params: a line break or NUL is not allowed in a parameter")
+        raise Unprocessable("sbatch_params: a parameter must not contain a line break or NUL")
     lines = "".join(f"{MARKER} {param}\n" for param in params)
     if not lines:
         return script
@@ -56,7 +56,7 @@ def with_params(script: str, params: Sequence[str]) -> str:
 
 
 def _line_end(text: str, position: int) -> int:
-    """Where the line that holds ``position`` ends, its line break included."""
+    """Return the end of the line at ``position``, after its line break."""
     return text.find("\n", position) + 1 or len(text)
 
 
@@ -68,9 +68,9 @@ def _without_suffix(template: str) -> str:
 
 
 def _path(directory: str, name: str) -> str:
-    # An empty name would leave the directory itself as the path.
+    # Without a name, the path would be the directory itself.
     if not PurePosixPath(name).parts:
-        raise Unprocessable(f"Invalid path of a file: {name!r} names no file")
+        raise Unprocessable(f"Invalid path of a file: {name!r} must name a file")
     try:
         return confined_path(name if name.startswith("/") else f"{directory}/{name}")
     except ValueError as error:

@@ -11,7 +11,7 @@ from tortoise.expressions import Q
 
 from jobbergate_applications.api import SANDBOX, Application, confined_path
 from jobbergate_applications.api import read_files as read_application_files
-from jobbergate_job_scripts.events import CREATED, DELETED, UPDATED, tell
+from jobbergate_job_scripts.events import CREATED, DELETED, UPDATED, emit_event
 from jobbergate_job_scripts.models import JobScript, JobScriptFile
 from jobbergate_job_scripts.permissions import EDIT, VIEW
 from jobbergate_job_scripts.rendering import render_script
@@ -49,7 +49,7 @@ COLUMNS = ("job_script_name", "job_script_description", "is_archived")
 
 
 def listed(request: web.Request) -> Q:
-    """The job scripts that a list shows: the caller's own that are not archived, unless it asks for more."""
+    """Return the filter of a list: the caller's own job scripts that are not archived, unless the query widens it."""
     query = request[QUERY]
     rows = Q()
     if not query["all"]:
@@ -73,7 +73,7 @@ list_job_scripts = ListQuery(
 
 
 async def prepare_creation(request: web.Request) -> None:
-    """Render the application that a new job script is made from, if any."""
+    """Render the application of a new job script, if any, and store the files."""
     require_email(request)
     body = request[BODY]
     request[APPLICATION] = application = await uploaded_application(body["application_id"])
@@ -86,11 +86,11 @@ async def prepare_creation(request: web.Request) -> None:
         request[STORED] = await store(files, texts)
 
 
-@docs(summary="Add a job script", responses={"404": {"description": "There is no such application."}})
+@docs(summary="Add a job script", responses={"404": {"description": "The application does not exist."}})
 @json_schema(JobScriptCreateSchema)
 @response_schema(JobScriptSchema, 201)
 async def create_job_script(request: web.Request) -> JobScript:
-    """The caller becomes its owner. Anybody's application may be used, also an archived one."""
+    """Add a job script that the caller owns. It may use the application of any owner, also an archived one."""
     body = request[BODY]
     moment = transaction_time()
     script = JobScript(
@@ -101,12 +101,12 @@ async def create_job_script(request: web.Request) -> JobScript:
         job_script_owner_email=require_email(request),
         application=request[APPLICATION],
     )
-    tell(CREATED, script)
+    emit_event(CREATED, script)
     stored = request[STORED]
     if stored is not None:
         try:
             await script.save()
-        except IntegrityError:  # the application was deleted while it was rendered
+        except IntegrityError:  # the application was deleted during the rendering
             raise no_application(body["application_id"]) from None
         await add_files(script, stored)
         script.job_script_files = stored.texts.wire
@@ -117,7 +117,7 @@ async def create_job_script(request: web.Request) -> JobScript:
 @match_info_schema(JobScriptPathSchema)
 @response_schema(JobScriptSchema)
 async def get_job_script(request: web.Request) -> JobScript:
-    """With the contents of its files; a job script without files cannot be read."""
+    """Return a job script with the contents of its files. Without files, the response is 404."""
     job_script_id = request[PATH]["job_script_id"]
     script = await get_row(JobScript, job_script_id, "application")
     if script is None:
@@ -130,7 +130,7 @@ async def get_job_script(request: web.Request) -> JobScript:
 
 
 async def prepare_update(request: web.Request) -> None:
-    """Store the files that the changes of a job script may hold."""
+    """Store the files in the changes of a job script, if any."""
     request[STORED] = None
     if sent := request[BODY].get("job_script_files"):
         await own_job_script(request, lock=False)  # only an owner's files are stored
@@ -142,12 +142,12 @@ async def prepare_update(request: web.Request) -> None:
 @json_schema(JobScriptUpdateSchema)
 @response_schema(JobScriptSchema)
 async def update_job_script(request: web.Request) -> JobScript:
-    """Only its owner may change a job script."""
+    """Change a job script. Only its owner may do so."""
     script = await own_job_script(request)
     changes = {name: value for name, value in request[BODY].items() if name in COLUMNS}
     script.update_from_dict({**changes, "updated_at": transaction_time()})
     await script.save()
-    tell(UPDATED, script)
+    emit_event(UPDATED, script)
     stored = request[STORED]
     if stored is not None:
         await replace_files(script, stored)
@@ -160,13 +160,13 @@ async def update_job_script(request: web.Request) -> JobScript:
     return script
 
 
-@docs(summary="Delete a job script", responses={"204": {"description": "It is deleted."}})
+@docs(summary="Delete a job script", responses={"204": {"description": "The job script is deleted."}})
 @match_info_schema(JobScriptPathSchema)
 async def delete_job_script(request: web.Request) -> None:
-    """The job submissions that were made from it stay, without a job script."""
+    """Delete a job script. Its job submissions remain, without a job script."""
     script = await own_job_script(request)
     await delete_row(script)
-    tell(DELETED, script)
+    emit_event(DELETED, script)
 
 
 async def prepare_upload(request: web.Request) -> None:
@@ -185,7 +185,7 @@ async def prepare_upload(request: web.Request) -> None:
 @form_schema(JobScriptUploadSchema)
 @response_schema(MessageSchema)
 async def upload_job_script(request: web.Request) -> dict[str, str]:
-    """It becomes the main file under the name that it is sent with, and takes the place of all files."""
+    """Replace all files of a job script. The uploaded file becomes the main file, under its own name."""
     script = await own_job_script(request)
     stored = cast("Stored", request[STORED])
     await replace_files(script, stored)
@@ -195,18 +195,18 @@ async def upload_job_script(request: web.Request) -> dict[str, str]:
 
 
 async def prepare_main_upload(request: web.Request) -> None:
-    """Store the text that replaces that of the main file."""
+    """Store the new text of the main file."""
     script = await own_job_script(request, lock=False)
     main = await own_main(script.id)
     texts = Texts(main.path, {main.path: text_of(request[FORM]["job_script_file"])})
     request[STORED] = await store(request.app[FILES], texts)
 
 
-@docs(summary="Replace the main file of a job script", responses={"204": {"description": "It is replaced."}})
+@docs(summary="Replace the main file of a job script", responses={"204": {"description": "The main file is replaced."}})
 @match_info_schema(JobScriptPathSchema)
 @form_schema(JobScriptUploadSchema)
 async def replace_main_file(request: web.Request) -> None:
-    """It keeps its path, whatever name is sent; the supporting files stay."""
+    """Replace the text of the main file. Its path and the supporting files remain unchanged."""
     script = await own_job_script(request)
     main = await own_main(script.id)
     stored = cast("Stored", request[STORED])
@@ -217,11 +217,13 @@ async def replace_main_file(request: web.Request) -> None:
 
 @docs(
     summary="Download the main file of a job script",
-    responses={"200": {"description": "Its text.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={
+        "200": {"description": "The text of the file.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    },
 )
 @match_info_schema(JobScriptPathSchema)
 async def download_job_script(request: web.Request) -> web.Response:
-    """Its path stands in the header `filename`."""
+    """Return the text of the main file. The header `filename` contains its path."""
     job_script_id = request[PATH]["job_script_id"]
     if await get_row(JobScript, job_script_id) is None:
         raise NotFound(f"Could not find job_scripts instance with id {job_script_id}")
@@ -237,7 +239,11 @@ async def download_job_script(request: web.Request) -> web.Response:
 
 
 async def own_main(script_id: int) -> JobScriptFile:
-    """The main file of a job script that must have one."""
+    """Return the main file of a job script.
+
+    Raises:
+        NotFound: The job script has no main file.
+    """
     main = await find_main(script_id)
     if main is None:
         raise NotFound(f"Main file from job_script_id={script_id} was not found.")
@@ -245,17 +251,17 @@ async def own_main(script_id: int) -> JobScriptFile:
 
 
 async def touch(script: JobScript) -> None:
-    """Renew the job script's `updated_at`, and tell that it has changed."""
+    """Set `updated_at` of the job script, and emit the event of a change."""
     script.updated_at = transaction_time()
     await script.save()
-    tell(UPDATED, script)
+    emit_event(UPDATED, script)
 
 
 def text_of(upload: Upload) -> str:
-    """The text of an uploaded file.
+    """Decode the text of an uploaded file.
 
     Raises:
-        Unprocessable: It is none.
+        Unprocessable: The content is not UTF-8.
     """
     try:
         return upload.content.decode()
@@ -265,7 +271,7 @@ def text_of(upload: Upload) -> str:
 
 
 def header_value(path: str) -> str:
-    """The path for a header: as it is when it is Latin-1, percent-encoded UTF-8 otherwise."""
+    """Return the path for a header: unchanged if it is Latin-1, percent-encoded UTF-8 otherwise."""
     try:
         path.encode("latin-1")
     except UnicodeEncodeError:
@@ -274,7 +280,7 @@ def header_value(path: str) -> str:
 
 
 def attachment(name: str) -> str:
-    """The header that lets a browser store what it gets under ``name`` (RFC 6266)."""
+    """Return the header Content-Disposition for a download under ``name`` (RFC 6266)."""
     if name.isascii():
         quoted = name.replace("\\", "\\\\").replace('"', '\\"')
         return f'attachment; filename="{quoted}"'
@@ -282,18 +288,18 @@ def attachment(name: str) -> str:
 
 
 async def own_job_script(request: web.Request, *, lock: bool = True) -> JobScript:
-    """The job script of the path, which must be the caller's."""
+    """Return the job script of the path, which the caller must own."""
     return await get_own_row(
         request, JobScript, "job_script_id", "application", owner="job_script_owner_email", lock=lock
     )
 
 
 async def uploaded_application(application_id: int | None) -> Application | None:
-    """The application to render from; None when none is asked for.
+    """Return the application to render; None for a job script without application.
 
     Raises:
-        NotFound: There is no such application.
-        Unprocessable: It has no files.
+        NotFound: The application does not exist.
+        Unprocessable: The application has no files.
     """
     if application_id is None:
         return None
@@ -306,7 +312,7 @@ async def uploaded_application(application_id: int | None) -> Application | None
 
 
 def no_application(application_id: int) -> NotFound:
-    """The error that names the application which is not there."""
+    """Return the error for an application that does not exist."""
     return NotFound(f"Application with id={application_id} not found.")
 
 

@@ -1,4 +1,4 @@
-"""A sample for a first look at a fresh server."""
+"""A sample job script for a new server."""
 
 from jobbergate_applications.api import Application
 from jobbergate_job_scripts.models import JobScript
@@ -10,7 +10,7 @@ TEXT = "#!/bin/bash\n#SBATCH --job-name=hello\n#SBATCH --ntasks=1\nhostname\n"
 
 
 async def add_job_script(owner: str, files: Files) -> None:
-    """Add one job script of ``owner``, made from an application of theirs, unless there are job scripts already."""
+    """Add one job script of ``owner``, from an application of that owner, unless the table contains job scripts."""
     if await JobScript.exists():
         return
     moment = transaction_time()

@@ -1,4 +1,4 @@
-"""What clients send and are answered."""
+"""The request and response bodies of job scripts."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from jobbergate_job_scripts.storage import MAX_FILES
 from jobbergate_server import FieldError, File, ListParameters, Schema, fields
 
 DESCRIPTION_LENGTH = 65_536
+"""Characters."""
 
 
 class JobScriptFilesSchema(Schema):
@@ -20,7 +21,7 @@ class JobScriptFilesSchema(Schema):
 
 
 class JobScriptFilesUpdateSchema(JobScriptFilesSchema):
-    """The files that replace those of a job script."""
+    """The new files of a job script."""
 
     files = fields.Object(
         values=fields.Text(),
@@ -31,7 +32,7 @@ class JobScriptFilesUpdateSchema(JobScriptFilesSchema):
 
     @ma.post_load
     def normalise(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
-        """Bring the paths into their normal form, and make sure that the main one is among them."""
+        """Normalise the paths, and check that the main file is among them."""
         if len(data["files"]) > MAX_FILES:
             raise fields.invalid(FieldError("value_error", f"a job script has at most {MAX_FILES} files"))
         try:
@@ -45,7 +46,7 @@ class JobScriptFilesUpdateSchema(JobScriptFilesSchema):
 
 
 class JobScriptSchema(Schema):
-    """A job script; in a list without its files."""
+    """A job script. A list omits its files."""
 
     id = fields.Integer(required=True, dump_only=True, example=1)
     created_at = fields.Timestamp(required=True)
@@ -71,7 +72,7 @@ class JobScriptCreateSchema(Schema):
     application_id = fields.Integer(
         allow_none=True,
         load_default=None,
-        description="The application to render it from; without one, it has no files.",
+        description="The application to render. Without it, the job script has no files.",
     )
     sbatch_params = fields.List(
         fields.Text(),
@@ -86,16 +87,16 @@ class JobScriptCreateSchema(Schema):
 
 
 class JobScriptUpdateSchema(Schema):
-    """Changes of a job script; what is left out stays as it is."""
+    """Changes of a job script. Omitted fields remain unchanged."""
 
     job_script_name = fields.Text(max_length=NAME_LENGTH, example="Flow around a lorry")
     job_script_description = fields.Text(allow_none=True, max_length=DESCRIPTION_LENGTH, example="Second try")
     is_archived = fields.Boolean(example=False)
     job_script_files = fields.Nested(
-        JobScriptFilesUpdateSchema, allow_none=True, description="Replaces all files; null leaves them."
+        JobScriptFilesUpdateSchema, allow_none=True, description="The files that replace all files. Null keeps them."
     )
-    sbatch_params = fields.List(fields.Text(), allow_none=True, description="Has no effect.", load_only=True)
-    param_dict = fields.Text(allow_none=True, description="Has no effect.", load_only=True)
+    sbatch_params = fields.List(fields.Text(), allow_none=True, description="Ignored.", load_only=True)
+    param_dict = fields.Text(allow_none=True, description="Ignored.", load_only=True)
 
 
 class JobScriptUploadSchema(Schema):
@@ -105,7 +106,7 @@ class JobScriptUploadSchema(Schema):
 
 
 class MessageSchema(Schema):
-    """What was done."""
+    """The outcome of an upload."""
 
     message = fields.Text(required=True, example="Successfully uploaded main.sh for job_script_id=1")
 
@@ -119,6 +120,6 @@ class JobScriptPathSchema(Schema):
 class JobScriptListParameters(ListParameters):
     """The query of the list of job scripts."""
 
-    all = fields.Boolean(load_default=False, description="Everybody's, not only the caller's own.")
-    include_archived = fields.Boolean(load_default=False, description="Also archived ones.")
-    from_application_id = fields.Integer(description="Only those made from this application.", example=4)
+    all = fields.Boolean(load_default=False, description="Include the job scripts of all owners.")
+    include_archived = fields.Boolean(load_default=False, description="Include archived job scripts.")
+    from_application_id = fields.Integer(description="Only job scripts rendered from this application.", example=4)

@@ -1,4 +1,4 @@
-"""Job submissions: job scripts that users send to clusters."""
+"""Job submissions: job scripts that users submit to clusters."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,30 +14,30 @@ from jobbergate_server import EventType, Models, Permission, Route, hookimpl
 
 @hookimpl
 def register_models() -> Models:
-    """The table `job_submissions`."""
+    """Return the model of the table `job_submissions`."""
     return Models("jobbergate_job_submissions.models", migrations="jobbergate_job_submissions.migrations")
 
 
 @hookimpl
 def register_permissions() -> Sequence[Permission]:
-    """To see job submissions, and to change one's own."""
+    """Return the permissions to read job submissions and to change one's own."""
     return [VIEW, EDIT]
 
 
 @hookimpl
 @asynccontextmanager
 async def lifespan() -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
-    """The turns of agents that ask for what is pending."""
+    """Provide the semaphore that limits how many agents read pending submissions concurrently."""
     yield {agents.READING: asyncio.Semaphore(agents.READERS)}
 
 
 @hookimpl
 def register_events() -> Sequence[EventType]:
-    """What happens to job submissions, also on their clusters."""
+    """Return the events of job submissions, including those on their clusters."""
     return events.EVENTS
 
 
 @hookimpl
 def register_routes() -> Sequence[Route]:
-    """The routes of the wire contract's section on job submissions."""
+    """Return the routes of the wire contract's section on job submissions."""
     return routes.ROUTES

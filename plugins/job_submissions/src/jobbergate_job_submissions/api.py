@@ -1,4 +1,4 @@
-"""What other plugins may use of job submissions."""
+"""The interface of job submissions for other plugins."""
 
 from jobbergate_job_submissions.events import REJECTED
 

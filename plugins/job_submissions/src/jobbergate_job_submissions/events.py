@@ -1,18 +1,16 @@
-"""What plugins are told of job submissions."""
+"""The events of job submissions."""
 
 from jobbergate_job_submissions.models import JobSubmission, Status
 from jobbergate_server import Event, EventType, emit
 
-CREATED = EventType("job_submission.created", "Somebody has added a job submission.")
-UPDATED = EventType(
-    "job_submission.updated", "The owner of a job submission has changed it, or its cluster has reported more of it."
-)
-DELETED = EventType("job_submission.deleted", "The owner of a job submission has deleted it.")
-SUBMITTED = EventType("job_submission.submitted", "A cluster has handed a job submission to Slurm.")
-COMPLETED = EventType("job_submission.completed", "The job of a job submission has ended well.")
+CREATED = EventType("job_submission.created", "A caller has added a job submission.")
+UPDATED = EventType("job_submission.updated", "The owner has changed a job submission, or its cluster has updated it.")
+DELETED = EventType("job_submission.deleted", "The owner has deleted a job submission.")
+SUBMITTED = EventType("job_submission.submitted", "A cluster has submitted a job submission to Slurm.")
+COMPLETED = EventType("job_submission.completed", "The job of a job submission has completed.")
 FAILED = EventType("job_submission.failed", "The job of a job submission has failed.")
-UNKNOWN = EventType("job_submission.unknown", "A cluster does not know what has become of a job submission.")
-REJECTED = EventType("job_submission.rejected", "A job submission could not be handed to Slurm.")
+UNKNOWN = EventType("job_submission.unknown", "A cluster does not know the state of a job submission.")
+REJECTED = EventType("job_submission.rejected", "The server or a cluster has rejected a job submission.")
 
 REPORTED = {
     Status.SUBMITTED: SUBMITTED,
@@ -21,12 +19,12 @@ REPORTED = {
     Status.UNKNOWN: UNKNOWN,
     Status.REJECTED: REJECTED,
 }
-"""What it is called when a submission has come into a status on its cluster."""
+"""The event types by the status that a cluster reports."""
 EVENTS = [CREATED, UPDATED, DELETED, *REPORTED.values()]
 
 
-def tell(kind: EventType, submission: JobSubmission, report_message: str | None = None) -> None:
-    """Tell what was done to the submission, with what the cluster says of that."""
+def emit_event(kind: EventType, submission: JobSubmission, report_message: str | None = None) -> None:
+    """Emit an event about the submission, with the report message of its cluster."""
     data = {
         "id": submission.id,
         "owner_email": submission.job_submission_owner_email,

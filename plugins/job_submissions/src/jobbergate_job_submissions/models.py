@@ -10,10 +10,11 @@ from jobbergate_job_scripts.api import JobScript
 from jobbergate_server import EMAIL_LENGTH
 
 NAME_LENGTH = 255
+"""Characters of a name or a client id."""
 
 
 class Status(StrEnum):
-    """Where a submission stands on its way through the cluster."""
+    """The status of a submission on its cluster."""
 
     CREATED = "CREATED"
     SUBMITTED = "SUBMITTED"
@@ -24,10 +25,11 @@ class Status(StrEnum):
 
 
 FINISHED = frozenset({Status.COMPLETED, Status.FAILED, Status.REJECTED})
+"""The statuses that an agent cannot change."""
 
 
 class JobSubmission(Model):
-    """A job script that its owner wants to run on the cluster of a client id."""
+    """A job script to run on the cluster of a client id."""
 
     id = fields.IntField(primary_key=True)
     created_at = fields.DatetimeField(db_index=True)

@@ -1,7 +1,7 @@
-"""The execution parameters of a submission: what a cluster is told of the job, in the names of Slurm's REST API.
+"""The execution parameters of a submission, under the names of Slurm's REST API.
 
-One table says of each what clients may send and which options of `sbatch` set it (sbatch(1) of Slurm); validation, the
-API document and the reading of `#SBATCH` lines are made from it.
+One table lists the type of each parameter and the options of `sbatch` that set it (sbatch(1) of Slurm). Validation, the
+API document and the parser of `#SBATCH` lines derive from it.
 """
 
 import re
@@ -15,29 +15,29 @@ from jobbergate_server import Schema, fields
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of `sbatch`: its names, and what argparse is told of it."""
+    """An option of `sbatch`: its names, and its arguments for argparse."""
 
     names: tuple[str, ...]
     behaviour: dict[str, Any]
 
 
 def text(names: str) -> Option:
-    """An option with a value."""
+    """Return an option with a text value."""
     return Option(tuple(names.split()), {})
 
 
 def number(names: str) -> Option:
-    """An option with a whole number."""
+    """Return an option with an integer value."""
     return Option(tuple(names.split()), {"type": int})
 
 
 def flag(names: str, value: object) -> Option:
-    """An option that has no value and stands for ``value``."""
+    """Return an option without a value, which sets ``value``."""
     return Option(tuple(names.split()), {"action": "store_const", "const": value})
 
 
 def optional(names: str, value: object, convert: type = str) -> Option:
-    """An option that stands for ``value`` unless it has one."""
+    """Return an option with an optional value, which defaults to ``value``."""
     return Option(tuple(names.split()), {"nargs": "?", "const": value, "type": convert})
 
 
@@ -166,10 +166,10 @@ UNSUPPORTED = (
     flag("-W --wait", True),
     text("--wrap"),
 )
-"""Options of `sbatch` that Slurm's REST API has no parameter for."""
+"""The options of `sbatch` without a parameter in Slurm's REST API."""
 
 UNSET: dict[str, Any] = {**{it.name: None for it in PARAMETERS}, "get_user_environment": 1}
-"""All parameters in the order of the wire, with what an answer shows where nothing was set."""
+"""All parameters in the order of the wire, with their values in a response when unset."""
 
 
 class _Strict(Schema):
@@ -178,7 +178,7 @@ class _Strict(Schema):
 
     @ma.post_load
     def normalise_signal(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
-        """Leave out of `signal` what means something to sbatch alone: that the batch shell gets it (`B:`)."""
+        """Remove `B:` from `signal`. It selects the batch shell, and only sbatch understands it."""
         if data.get("signal"):
             data["signal"] = re.sub(r"^(?:BR|RB):", "R:", data["signal"]).removeprefix("B:")
         return data
@@ -188,7 +188,7 @@ ParametersSchema = _Strict.from_dict({it.name: it.field for it in PARAMETERS}, n
 
 
 class Parameters(fields.Nested):
-    """Execution parameters: a client sends those that it sets, and is shown all of them."""
+    """Execution parameters. A request contains some of them, a response all of them."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - marshmallow's options
         super().__init__(ParametersSchema, **options)

@@ -1,6 +1,6 @@
-"""What a token can allow."""
+"""The permissions that a token can carry."""
 
 from jobbergate_server import Permission
 
-VIEW = Permission("jobbergate:job-submissions:view", "See the job submissions.")
-EDIT = Permission("jobbergate:job-submissions:edit", "Add job submissions, and change and delete one's own.")
+VIEW = Permission("jobbergate:job-submissions:view", "Read the job submissions.")
+EDIT = Permission("jobbergate:job-submissions:edit", "Add job submissions. Change and delete one's own.")

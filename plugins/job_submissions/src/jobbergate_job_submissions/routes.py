@@ -9,7 +9,7 @@ from tortoise.expressions import Q
 
 from jobbergate_job_scripts.api import JobScript, find_main
 from jobbergate_job_submissions import agents
-from jobbergate_job_submissions.events import CREATED, DELETED, UPDATED, tell
+from jobbergate_job_submissions.events import CREATED, DELETED, UPDATED, emit_event
 from jobbergate_job_submissions.models import JobSubmission
 from jobbergate_job_submissions.permissions import EDIT, VIEW
 from jobbergate_job_submissions.sbatch import SbatchError, parse
@@ -43,7 +43,7 @@ PARAMETERS = web.RequestKey("parameters", dict[str, Any])
 
 
 def listed(request: web.Request) -> Q:
-    """The submissions that a list shows: the caller's own, unless it asks for all, that match the filters."""
+    """Return the filter of a list: the caller's own submissions, unless the query widens or narrows it."""
     query = request[QUERY]
     rows = Q()
     if not query["all"]:
@@ -58,7 +58,7 @@ def listed(request: web.Request) -> Q:
 
 
 def slurm_job_ids(text: str) -> list[int]:
-    """The job ids of a list with commas between; those that no job can have are left out.
+    """Parse a comma-separated list of job ids. Skip ids outside the range of the column.
 
     Raises:
         Unprocessable: A part is not an integer.
@@ -91,7 +91,7 @@ list_job_submissions = ListQuery(
 
 
 async def prepare_creation(request: web.Request) -> None:
-    """Read the execution parameters that the job script's main file sets."""
+    """Parse the execution parameters in the job script's main file."""
     require_email(request)
     submission_client_id(request)
     script = await used_script(request)
@@ -100,30 +100,30 @@ async def prepare_creation(request: web.Request) -> None:
         raise unreadable("One and only one main file is expected for a job-script, found 0")
     text = await request.app[FILES].get_text(main.digest)
     try:
-        # A script may be as large as an upload, and reading it must not hold up others.
+        # A script can be as large as an upload, and parsing it must not block the event loop.
         request[PARAMETERS] = await asyncio.to_thread(parse, text)
     except SbatchError as error:
         raise unreadable(str(error)) from None
 
 
 def unreadable(reason: str) -> Unprocessable:
-    """The error of a job script whose execution parameters cannot be read."""
+    """Return the error for a job script with invalid execution parameters."""
     return Unprocessable(f"Error extracting execution parameters from job script: {reason}")
 
 
 @docs(
     summary="Add a job submission",
     responses={
-        "400": {"description": "Neither body nor token have a client id."},
-        "404": {"description": "There is no such job script."},
+        "400": {"description": "Neither the body nor the token contains a client id."},
+        "404": {"description": "The job script does not exist."},
     },
 )
 @json_schema(JobSubmissionCreateSchema)
 @response_schema(JobSubmissionSchema, 201)
 async def create_job_submission(request: web.Request) -> JobSubmission:
-    """The caller becomes its owner. Anybody's job script may be used; the cluster is that of the client id.
+    """Add a job submission that the caller owns. It may use the job script of any owner.
 
-    Execution parameters that are sent win over those that the script sets.
+    The client id selects the cluster. Execution parameters in the request override those in the script.
     """
     body = request[BODY]
     moment = transaction_time()
@@ -138,15 +138,15 @@ async def create_job_submission(request: web.Request) -> JobSubmission:
         client_id=submission_client_id(request),
         execution_parameters=request[PARAMETERS] | body["execution_parameters"],
     )
-    tell(CREATED, submission)
+    emit_event(CREATED, submission)
     return submission
 
 
 def submission_client_id(request: web.Request) -> str:
-    """The client id that the request names, or that of its token.
+    """Return the client id of the request's body, or that of its token.
 
     Raises:
-        BadRequest: There is neither.
+        BadRequest: Neither contains a client id.
     """
     client_id = request[BODY]["client_id"] or request[IDENTITY].client_id
     if not client_id:
@@ -155,10 +155,10 @@ def submission_client_id(request: web.Request) -> str:
 
 
 async def used_script(request: web.Request) -> JobScript:
-    """The job script that the request names.
+    """Return the job script of the request's body.
 
     Raises:
-        NotFound: There is none.
+        NotFound: The job script does not exist.
     """
     job_script_id = request[BODY]["job_script_id"]
     script = await get_row(JobScript, job_script_id)
@@ -171,7 +171,7 @@ async def used_script(request: web.Request) -> JobScript:
 @match_info_schema(JobSubmissionPathSchema)
 @response_schema(JobSubmissionSchema)
 async def get_job_submission(request: web.Request) -> JobSubmission:
-    """With all of its execution parameters."""
+    """Return a job submission with all of its execution parameters."""
     job_submission_id = request[PATH]["job_submission_id"]
     submission = await get_row(JobSubmission, job_submission_id, "job_script")
     if submission is None:
@@ -184,25 +184,25 @@ async def get_job_submission(request: web.Request) -> JobSubmission:
 @json_schema(JobSubmissionUpdateSchema)
 @response_schema(JobSubmissionSchema)
 async def update_job_submission(request: web.Request) -> JobSubmission:
-    """Only its owner may change a job submission."""
+    """Change a job submission. Only its owner may do so."""
     submission = await own_job_submission(request)
     submission.update_from_dict(request[BODY] | {"updated_at": transaction_time()})
     await submission.save()
-    tell(UPDATED, submission)
+    emit_event(UPDATED, submission)
     return submission
 
 
-@docs(summary="Delete a job submission", responses={"204": {"description": "It is deleted."}})
+@docs(summary="Delete a job submission", responses={"204": {"description": "The job submission is deleted."}})
 @match_info_schema(JobSubmissionPathSchema)
 async def delete_job_submission(request: web.Request) -> None:
-    """A job that runs on the cluster already goes on."""
+    """Delete a job submission. A job that is already on the cluster continues."""
     submission = await own_job_submission(request)
     await delete_row(submission)
-    tell(DELETED, submission)
+    emit_event(DELETED, submission)
 
 
 async def own_job_submission(request: web.Request) -> JobSubmission:
-    """The job submission of the path, locked, which must be the caller's."""
+    """Return the job submission of the path, locked. The caller must own it."""
     return await get_own_row(
         request, JobSubmission, "job_submission_id", "job_script", owner="job_submission_owner_email"
     )

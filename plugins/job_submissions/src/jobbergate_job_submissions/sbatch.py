@@ -1,4 +1,4 @@
-"""The `#SBATCH` lines of a script, read as `sbatch` reads its command line."""
+"""The parser of `#SBATCH` lines, which follows the command line of `sbatch`."""
 
 import re
 import shlex
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 MARKER = re.compile(r"#SBATCH(?:\s+(.*))?$")
 MAX_LINES = 500
+"""`#SBATCH` lines of one script."""
 MAX_CHARACTERS = 16 * 1024
+"""Characters in all `#SBATCH` lines of one script."""
 UNSUPPORTED_PREFIX = "unsupported "
 
 
 class SbatchError(Exception):
-    """A `#SBATCH` line that cannot be used; the text names the line and what is wrong with it."""
+    """An invalid `#SBATCH` line. The message contains the line number and the reason."""
 
 
 class _Line(NamedTuple):
@@ -30,28 +32,27 @@ class _Line(NamedTuple):
 
 
 def parse(script: str) -> dict[str, Any]:
-    """The execution parameters that the `#SBATCH` lines of ``script`` set; of a repeated one the last counts.
+    """Parse the execution parameters in the `#SBATCH` lines of ``script``. The last value of an option wins.
 
-    A marker stands at the beginning of a line, anywhere in the script, and white space follows it. Outside of quotes a
-    `#` ends the line.
+    The marker begins a line, anywhere in the script, and white space follows it. Outside quotes, `#` begins a comment.
 
     Raises:
-        SbatchError: A line cannot be used.
+        SbatchError: A line is invalid.
     """
     lines = _lines(script)
     try:
         options = _PARSER.options(lines)
-    except _RefusedError as error:
+    except _ParserError as error:
         raise SbatchError(f"line {lines[_first_bad(lines)].number}: {error}") from None
     try:
         parameters: dict[str, Any] = ParametersSchema().load(options)
     except ma.ValidationError as error:
-        raise SbatchError(_told(error, lines)) from None
+        raise SbatchError(_message(error, lines)) from None
     return parameters
 
 
 def _lines(script: str) -> list[_Line]:
-    """The `#SBATCH` lines; few enough that reading them takes no time that others would notice."""
+    """Return the `#SBATCH` lines, within limits that keep the parsing short."""
     lines: list[_Line] = []
     left = MAX_CHARACTERS
     for number, line in enumerate(script.split("\n"), start=1):
@@ -70,32 +71,32 @@ def _lines(script: str) -> list[_Line]:
 
 
 def _first_bad(lines: list[_Line]) -> int:
-    """The index of the first line with which the lines up to it cannot be read."""
+    """Return the index of the first line that makes the lines up to it invalid."""
     return bisect_left(range(len(lines)), True, key=lambda index: not _is_good(lines[: index + 1]))
 
 
 def _is_good(lines: list[_Line]) -> bool:
     try:
         _PARSER.options(lines)
-    except _RefusedError:
+    except _ParserError:
         return False
     return True
 
 
-def _told(error: ma.ValidationError, lines: list[_Line]) -> str:
-    """What is wrong with the value of an option, with the last line that sets it."""
+def _message(error: ma.ValidationError, lines: list[_Line]) -> str:
+    """Return the message for an invalid value, with the last line that sets its option."""
     name, problems = next(iter(cast("dict[str, list[FieldError]]", error.messages).items()))
     setting = [line.number for line in lines if name in _PARSER.options([line], strict=False)]
     options = "/".join(next(it.options[0].names for it in PARAMETERS if it.name == name))
     return f"line {setting[-1] if setting else lines[-1].number}: argument {options}: {problems[0].msg}"
 
 
-class _RefusedError(Exception):
+class _ParserError(Exception):
     pass
 
 
 class _Parser(ArgumentParser):
-    """argparse, told of all options of `sbatch`, that raises instead of leaving the process."""
+    """An argparse parser of all options of `sbatch`, which raises instead of exiting."""
 
     def __init__(self) -> None:
         super().__init__(prog="", usage="", add_help=False, argument_default=SUPPRESS)
@@ -106,18 +107,18 @@ class _Parser(ArgumentParser):
             self.add_argument(*option.names, dest=UNSUPPORTED_PREFIX + option.names[-1], **option.behaviour)
 
     def error(self, message: str) -> NoReturn:
-        raise _RefusedError(message)
+        raise _ParserError(message)
 
     def options(self, lines: Sequence[_Line], *, strict: bool = True) -> dict[str, Any]:
-        """The values of the parameters that the lines set."""
+        """Return the values of the parameters that the lines set."""
         found, unknown = self.parse_known_args([word for line in lines for word in line.words])
         options = vars(found)
         if unknown and strict:
-            raise _RefusedError(f"Unrecognized SBATCH arguments: {' '.join(unknown)}")
+            raise _ParserError(f"Unrecognized SBATCH arguments: {' '.join(unknown)}")
         for name in options:
             if name.startswith(UNSUPPORTED_PREFIX) and strict:
                 option = name.removeprefix(UNSUPPORTED_PREFIX)
-                raise _RefusedError(f"Impossible to convert from SBATCH to Slurm REST API: {option}")
+                raise _ParserError(f"Impossible to convert from SBATCH to Slurm REST API: {option}")
         return options
 
 

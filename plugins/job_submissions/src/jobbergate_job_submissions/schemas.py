@@ -1,4 +1,4 @@
-"""What clients send and are answered."""
+"""The request and response bodies of job submissions."""
 
 from typing import Any
 
@@ -10,7 +10,9 @@ from jobbergate_job_submissions.parameters import UNSET, Parameters
 from jobbergate_server import ListParameters, Schema, fields
 
 DESCRIPTION_LENGTH = 65_536
-DIRECTORY_LENGTH = 4_096  # PATH_MAX of Linux
+"""Characters of a description or a report message."""
+DIRECTORY_LENGTH = 4_096
+"""Characters of a path: PATH_MAX of Linux."""
 
 
 class JobSubmissionSchema(Schema):
@@ -29,7 +31,10 @@ class JobSubmissionSchema(Schema):
     status = fields.Choice(tuple(Status), required=True, example=Status.SUBMITTED)
     report_message = fields.Text(required=True, allow_none=True, example=None)
     execution_parameters = Parameters(
-        required=True, allow_none=True, description="All of them; null where not set.", example={**UNSET, "tasks": 4}
+        required=True,
+        allow_none=True,
+        description="All parameters. Unset parameters are null.",
+        example={**UNSET, "tasks": 4},
     )
     job_script_name = fields.Text(
         required=True, allow_none=True, attribute="job_script.job_script_name", example="Flow around a car"
@@ -48,13 +53,16 @@ class JobSubmissionCreateSchema(Schema):
         allow_none=True, load_default=None, max_length=DIRECTORY_LENGTH, example="/home/local-user/car"
     )
     client_id = fields.Text(
-        allow_none=True, load_default=None, max_length=NAME_LENGTH, description="The token's, when left out."
+        allow_none=True,
+        load_default=None,
+        max_length=NAME_LENGTH,
+        description="The cluster's client id. It defaults to that of the token.",
     )
-    execution_parameters = Parameters(load_default=dict, description="Those that are set.", example={"tasks": 4})
+    execution_parameters = Parameters(load_default=dict, description="The parameters to set.", example={"tasks": 4})
 
 
 class JobSubmissionUpdateSchema(Schema):
-    """Changes of a job submission; what is left out stays as it is."""
+    """Changes of a job submission. Omitted fields remain unchanged."""
 
     job_submission_name = fields.Text(max_length=NAME_LENGTH, example="Flow around a car, finer mesh")
     job_submission_description = fields.Text(allow_none=True, max_length=DESCRIPTION_LENGTH, example="Third night")
@@ -71,27 +79,29 @@ class JobSubmissionPathSchema(Schema):
 class JobSubmissionListParameters(ListParameters):
     """The query of the list of job submissions."""
 
-    all = fields.Boolean(load_default=False, description="Everybody's, not only the caller's own.")
-    submit_status = fields.Choice(tuple(Status), description="Only those in this status.")
+    all = fields.Boolean(load_default=False, description="Include the submissions of all owners.")
+    submit_status = fields.Choice(tuple(Status), description="Only submissions in this status.")
     slurm_job_ids = fields.Text(
-        load_default="", description="Only these job ids, with commas between.", example="4711,4712"
+        load_default="",
+        description="Only submissions with these Slurm job ids, separated by commas.",
+        example="4711,4712",
     )
-    from_job_script_id = fields.Integer(description="Only those made from this job script.", example=1)
+    from_job_script_id = fields.Integer(description="Only submissions of this job script.", example=1)
 
 
 class SetParameters(fields.Object):
-    """The execution parameters that are set, in the order of the wire."""
+    """The set execution parameters, in the order of the wire."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401, ARG002 - marshmallow's signature
         return {name: value[name] for name in UNSET if name in value} if value else {}
 
 
 class PendingSubmissionSchema(Schema):
-    """A submission that an agent has to start, with all that it needs for that."""
+    """A submission that an agent must start, with the data it needs."""
 
     @ma.post_dump
     def name_application(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
-        """Agents want a text where there is no application."""
+        """Return an empty text for a missing application, because agents require a text."""
         return {**data, "application_name": data["application_name"] or ""}
 
     id = fields.Integer(required=True, dump_only=True, example=7)
@@ -103,14 +113,14 @@ class PendingSubmissionSchema(Schema):
     application_name = fields.Text(
         required=True,
         attribute="job_script.application.application_name",
-        description="Empty where the application was deleted.",
+        description="Empty after the deletion of the application.",
         example="Fluid dynamics",
     )
     job_script_files = fields.Nested(JobScriptFilesSchema, required=True)
 
 
 class ActiveSubmissionSchema(Schema):
-    """A submission that runs on a cluster."""
+    """A submission that a cluster has submitted to Slurm."""
 
     id = fields.Integer(required=True, dump_only=True, example=7)
     job_submission_name = fields.Text(required=True, example="Flow around a car, fine mesh")
@@ -118,7 +128,7 @@ class ActiveSubmissionSchema(Schema):
 
 
 class AgentUpdateSchema(Schema):
-    """What an agent reports of a submission."""
+    """An agent's report about a submission."""
 
     new_status = fields.Choice(tuple(Status), required=True, example=Status.SUBMITTED)
     slurm_job_id = fields.Integer(
@@ -128,6 +138,6 @@ class AgentUpdateSchema(Schema):
         allow_none=True,
         load_default=None,
         max_length=DESCRIPTION_LENGTH,
-        description="Why, for the owner.",
+        description="The reason, for the owner.",
         example=None,
     )

@@ -1,4 +1,4 @@
-"""Prometheus: requests, database connections and the token cache as metrics, on a port of their own."""
+"""Prometheus: metrics of requests, database connections and the token cache, on a separate port."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from jobbergate_server import HandledRequest, PluginContext, Section, Statistics
 
 @hookimpl
 def register_settings() -> type[Section]:
-    """Where Prometheus finds the metrics."""
+    """Return the settings of the metrics port."""
     return Prometheus
 
 
@@ -24,7 +24,7 @@ def register_settings() -> type[Section]:
 async def lifespan(
     context: PluginContext[Prometheus], statistics: Statistics
 ) -> AsyncIterator[Mapping[web.AppKey[Any], object]]:
-    """Count, and serve what was counted, where a port is configured."""
+    """Collect and serve metrics if a port is configured."""
     settings = context.settings
     if settings.port is None:
         yield {}
@@ -36,6 +36,6 @@ async def lifespan(
 
 @hookimpl
 def on_request(request: HandledRequest, context: PluginContext[Prometheus]) -> None:
-    """Count the request, where a port is configured."""
+    """Count the request if a port is configured."""
     if context.settings.port is not None:
         context[METRICS].count(request)

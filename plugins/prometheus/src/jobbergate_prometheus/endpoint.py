@@ -1,4 +1,4 @@
-"""The port on which Prometheus asks for the metrics."""
+"""The port that serves the metrics."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -11,11 +11,11 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from jobbergate_prometheus.metrics import DIRECTORY, VARIABLE, Metrics
 
 SHUTDOWN_TIMEOUT = 1.0
-"""Seconds that an answer under way has to end when the server stops."""
+"""Seconds within which a running response must end when the server shuts down."""
 
 
 class NotListening(Exception):
-    """The address cannot be listened on."""
+    """An address that the server cannot listen on."""
 
 
 @asynccontextmanager
@@ -23,13 +23,13 @@ async def exposed(metrics: Metrics, host: str, port: int) -> AsyncIterator[None]
     """Serve `/metrics` at this address.
 
     Raises:
-        NotListening: The address cannot be listened on; the text names the settings that can change it.
+        NotListening: The server cannot listen on the address; the message names the settings of it.
     """
-    answer = make_aiohttp_handler(metrics.registry)
+    respond = make_aiohttp_handler(metrics.registry)
 
     async def current(request: web.Request) -> web.StreamResponse:
         metrics.refresh()
-        return await answer(request)
+        return await respond(request)
 
     app = web.Application()
     app.router.add_get("/metrics", current)
@@ -50,5 +50,5 @@ def _listening(host: str, port: int) -> socket.socket:
         reason, _, _ = str(error.strerror).partition(" (while")
         text = f"plugins.prometheus.host, plugins.prometheus.port: {host}:{port}: {reason}"
         if error.errno == EADDRINUSE and DIRECTORY is None:
-            text += f"; several workers can share it when the environment variable {VARIABLE} names a directory"
+            text += f"; to share it between workers, set the environment variable {VARIABLE} to a directory"
         raise NotListening(text) from None

@@ -1,4 +1,4 @@
-"""What is counted and measured."""
+"""The metrics."""
 
 import os
 
@@ -18,28 +18,29 @@ from jobbergate_server import HandledRequest, Statistics
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 DIRECTORY = os.environ.get(VARIABLE)
-"""The directory in which several workers share their counts, as prometheus_client has found it on its import, too."""
+"""The directory in which workers share their counts. prometheus_client reads the same variable at import time."""
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Seconds: the upper bounds of the histogram."""
 GAUGES = {
     "database_connections": "Connections to the database.",
-    "database_connections_idle": "Connections to the database that nobody uses at the moment.",
-    "tokens_cached": "Tokens that were verified and are remembered.",
+    "database_connections_idle": "Idle connections to the database.",
+    "tokens_cached": "Verified tokens in the cache.",
 }
 COUNTERS = {
-    "token_cache_hits": "Tokens that were remembered when they came again.",
-    "token_cache_misses": "Tokens that had to be verified.",
+    "token_cache_hits": "Lookups that found a token in the cache.",
+    "token_cache_misses": "Lookups that required the verification of a token.",
 }
 
 
 class Metrics:
-    """The metrics of one application; ``registry`` has those of all workers where they share a directory."""
+    """The metrics of one application. ``registry`` contains those of all workers if they share a directory."""
 
     def __init__(self, statistics: Statistics) -> None:
-        """Begin to count; ``statistics`` is what the server counts of itself.
+        """Create the metrics. ``statistics`` returns the server's own figures.
 
         Raises:
-            ValueError: The directory that several workers share does not exist.
+            ValueError: The shared directory of the workers does not exist.
         """
         self.registry = CollectorRegistry()
         PlatformCollector(registry=self.registry)
@@ -48,17 +49,17 @@ class Metrics:
             own = self.registry
             ProcessCollector(registry=own)
             GCCollector(registry=own)
-        else:  # it collects the values of all workers; those of this one must not be there a second time
+        else:  # this collector includes the values of this worker, so its metrics must not be registered again
             MultiProcessCollector(self.registry, DIRECTORY)  # type: ignore[no-untyped-call]  # it is not annotated
         self._requests = Counter(
             "jobbergate_http_requests",
-            "Requests that were answered.",
+            "Handled requests.",
             ["method", "route", "plugin", "status"],
             registry=own,
         )
         self._durations = Histogram(
             "jobbergate_http_request_duration_seconds",
-            "Time from a request's head to its answer.",
+            "Time from the head of a request to its response.",
             ["route", "plugin"],
             buckets=BUCKETS,
             registry=own,
@@ -72,14 +73,14 @@ class Metrics:
         self._counted = dict.fromkeys(COUNTERS, 0.0)
 
     def count(self, request: HandledRequest) -> None:
-        """Count a request; what a client may choose at will has one label for all."""
+        """Count a request. All methods and paths that the server does not define share one label."""
         method = request.method if request.method in hdrs.METH_ALL else "other"
         route, plugin = request.route or "unmatched", request.plugin or ""
         self._requests.labels(method, route, plugin, str(request.status)).inc()
         self._durations.labels(route, plugin).observe(request.seconds)
 
     def refresh(self) -> None:
-        """Take over what the server has counted of itself."""
+        """Copy the server's own figures into the metrics."""
         statistics = self._statistics()
         for name, gauge in self._gauges.items():
             gauge.set(statistics[name])

@@ -1,4 +1,4 @@
-"""Several workers, which share their metrics in a directory: whichever is asked answers for all of them."""
+"""Several workers, which share their metrics in a directory: each responds with the metrics of all workers."""
 
 import asyncio
 import os
@@ -11,12 +11,12 @@ from prometheus_client.multiprocess import mark_process_dead
 from jobbergate_prometheus.metrics import DIRECTORY, Metrics
 
 INTERVAL = 1.0
-"""Seconds after which a worker tells the others again what the server counts of itself."""
+"""Seconds between two updates of the server's own figures in the shared directory."""
 
 
 @asynccontextmanager
 async def shared(metrics: Metrics) -> AsyncIterator[None]:
-    """Share the metrics of this worker with the others, if there are others."""
+    """Share the metrics of this worker if a directory is configured."""
     if DIRECTORY is None:
         yield
         return
@@ -37,7 +37,7 @@ async def _refresh(metrics: Metrics) -> None:
 
 
 def _forget_killed(directory: str) -> None:
-    """Forget what workers held that were killed and could not see to it themselves."""
+    """Remove the gauges of killed workers, which did not remove them."""
     for pid in {int(file.stem.rpartition("_")[2]) for file in Path(directory).glob("gauge_live*.db")}:
         try:
             os.kill(pid, 0)
@@ -46,5 +46,5 @@ def _forget_killed(directory: str) -> None:
 
 
 def _forget(pid: int, directory: str) -> None:
-    with suppress(FileNotFoundError):  # another worker was faster
+    with suppress(FileNotFoundError):  # another worker has removed it
         mark_process_dead(pid, directory)  # type: ignore[no-untyped-call]  # it is not annotated

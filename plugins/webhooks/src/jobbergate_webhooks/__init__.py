@@ -1,4 +1,4 @@
-"""Webhooks: programs learn over HTTP what happens to the things of whoever has registered them."""
+"""Webhooks: HTTP notifications about events on the resources of the webhook's owner."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,37 +28,37 @@ from jobbergate_webhooks.settings import Webhooks
 
 @hookimpl
 def register_settings() -> type[Section]:
-    """Where webhooks may lead to, and how often a delivery is tried."""
+    """Return the settings of addresses, timeouts and retries."""
     return Webhooks
 
 
 @hookimpl
 def register_models() -> Models:
-    """The tables `webhooks` and `webhook_deliveries`."""
+    """Return the models of the tables `webhooks` and `webhook_deliveries`."""
     return Models("jobbergate_webhooks.models", migrations="jobbergate_webhooks.migrations")
 
 
 @hookimpl
 def register_permissions() -> Sequence[Permission]:
-    """To see one's own webhooks, and to change them."""
+    """Return the permissions to read and to change one's own webhooks."""
     return [VIEW, EDIT]
 
 
 @hookimpl
 def register_routes() -> Sequence[Route]:
-    """Webhooks and their deliveries, for their owners."""
+    """Return the routes of webhooks and their deliveries."""
     return routes.ROUTES
 
 
 @hookimpl
 def register_events() -> Sequence[EventType]:
-    """What is done to webhooks."""
+    """Return the events of webhooks."""
     return EVENTS
 
 
 @hookimpl
 def register_commands() -> Sequence[click.Command]:
-    """To delete old deliveries."""
+    """Return the command that deletes old deliveries."""
     return [prune]
 
 
@@ -76,12 +76,12 @@ async def lifespan(context: PluginContext[Webhooks]) -> AsyncIterator[Mapping[we
 
 @hookimpl
 async def on_event(event: Event, context: PluginContext[Webhooks]) -> None:
-    """Store the deliveries of the event, and send them at once."""
+    """Store the deliveries of the event, and wake the task that sends them."""
     if await messages.store(event):
         context[COURIER].wake()
 
 
 @hookimpl
 async def check_health(context: PluginContext[Webhooks]) -> str:
-    """Report whether deliveries are sent."""
+    """Return `ok`, or the reason why the server sends no deliveries."""
     return "the task that sends deliveries has ended" if context[COURIER].task.done() else "ok"

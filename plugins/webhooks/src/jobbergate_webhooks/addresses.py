@@ -1,4 +1,4 @@
-"""Where deliveries may go: to public addresses, and to those that the settings allow."""
+"""Allowed addresses of deliveries: public ones, and those in the settings."""
 
 import socket
 from collections.abc import Sequence
@@ -17,27 +17,27 @@ NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class Refused(OSError):
-    """An address that nothing is delivered to; the text does not tell what a name stands for in the site's DNS."""
+    """A rejected address. The message must not reveal an address from the DNS of the installation."""
 
     def __init__(self) -> None:
-        super().__init__("its address is not public, and the settings of this server do not allow it")
+        super().__init__("the address is neither public nor in allowed_networks of this server")
 
 
 class Addresses:
-    """Which addresses may be delivered to; plain http is for those of ``networks`` only."""
+    """The rules for addresses of deliveries. Plain http is limited to ``networks``."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = networks
 
     def allow(self, address: Address, scheme: str = HTTPS) -> bool:
-        """Whether a delivery may go to the address by this scheme."""
+        """Return whether the server may deliver to the address with this scheme."""
         meant = _meant(address)
         if any(address in network or meant in network for network in self._networks):
             return True
         return scheme == HTTPS and _is_public(meant)
 
     def refusal(self, url: str) -> str | None:
-        """Why nothing is delivered to ``url``; None when there is no reason before its host's name is looked up."""
+        """Return the reason to reject ``url``; None if it is valid as far as is known before the DNS lookup."""
         try:
             parts = URL(url)
         except ValueError:
@@ -55,11 +55,11 @@ class Addresses:
         return None if self.allow(address, parts.scheme) else str(Refused())
 
     def connector(self, scheme: str) -> TCPConnector:
-        """What opens connections for this scheme, each to an address that was looked at just before."""
+        """Return a connector for this scheme, which checks each address before it connects."""
         return TCPConnector(socket_factory=partial(self._open, scheme))
 
     def _open(self, scheme: str, target: AddrInfoType) -> socket.socket:
-        # Here and not where names are looked up: addresses in a URL are not, and a name may mean another one by now.
+        # The check happens here, not at the DNS lookup: an address in a URL needs no lookup, and a name can change.
         family, kind, protocol, _, (host, *_) = target
         if not self.allow(ip_address(host), scheme):
             raise Refused
@@ -67,7 +67,7 @@ class Addresses:
 
 
 def _meant(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address leads to, if it does."""
+    """Return the IPv4 address that an IPv6 address embeds, or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in NAT64:

@@ -10,9 +10,13 @@ from jobbergate_webhooks.models import Delivery
 
 @click.command()
 @click.option(
-    "--days", type=click.IntRange(0, 36_500), default=30, show_default=True, help="How long ago they must have ended."
+    "--days",
+    type=click.IntRange(0, 36_500),
+    default=30,
+    show_default=True,
+    help="The age in days from which to delete.",
 )
 async def prune(days: int) -> None:
-    """Delete deliveries that ended long ago, and say how many."""
+    """Delete old deliveries that are no longer pending, and print their number."""
     ended = Delivery.filter(next_attempt_at__isnull=True, updated_at__lt=transaction_time() - timedelta(days=days))
     click.echo(f"Deliveries deleted: {await ended.delete()}")

@@ -1,4 +1,4 @@
-"""The task that sends what is due."""
+"""The task that sends due deliveries."""
 
 import asyncio
 import time
@@ -18,22 +18,23 @@ from jobbergate_webhooks.queue import GONE, claim, settle
 from jobbergate_webhooks.settings import Webhooks
 
 AT_ONCE = 20
-"""How many deliveries one process sends at the same time."""
+"""Deliveries that one process sends concurrently."""
 AT_ONCE_EACH = 4
-"""How many of them may go to one webhook, so that a slow one does not hold up the others."""
+"""Concurrent deliveries to one webhook, so that a slow receiver does not block the remaining ones."""
 POLL_SECONDS = 5.0
-"""How often to look for what other processes have left, or what is to be tried again."""
+"""Seconds between two queries for due retries and for deliveries of processes that have ended."""
 CLAIM_SECONDS = 30.0
-"""How much longer than its time-out a delivery belongs to whoever sends it."""
+"""Seconds beyond its timeout for which a delivery is reserved for the process that sends it."""
 CLOSE_SECONDS = 3.0
-"""How long what is being sent may take to end when the server stops."""
+"""Seconds within which running deliveries must end when the server shuts down."""
 ERROR_LENGTH = 500
+"""Characters of a stored error."""
 
 log = structlog.get_logger()
 
 
 class Courier:
-    """Sends the deliveries that are due, until it is closed."""
+    """The sender of due deliveries."""
 
     def __init__(self, settings: Webhooks, addresses: Addresses) -> None:
         self._settings = settings
@@ -45,11 +46,11 @@ class Courier:
         self.task = asyncio.create_task(self._run())
 
     def wake(self) -> None:
-        """Look for what is due now."""
+        """Query for due deliveries now."""
         self._wake.set()
 
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Take no more deliveries; those that are being sent have a few ``seconds``, or are sent again some time."""
+        """Claim no more deliveries, and wait ``seconds`` for running ones. The remaining ones are retried later."""
         self._closing = True
         self.wake()
         await asyncio.wait([self.task])
@@ -92,30 +93,30 @@ class Courier:
         try:
             status, error = await self._post(delivery)
             await settle(delivery, status, error, self._settings.retry_after)
-        except Exception:  # it is sent again when it is nobody's any more
+        except Exception:  # a process retries it after the claim has expired
             log.exception("outcome of a delivery not stored", delivery_id=delivery.id)
 
     async def _post(self, delivery: Delivery) -> tuple[int | None, str | None]:
-        """The status that the URL answers, if any, and what is wrong with that, if anything."""
+        """Return the status of the response, if any, and the error, if any."""
         url = URL(delivery.webhook.url)
         body = delivery.payload.encode()
         try:
-            # The body of the answer stays unread: nobody needs it, and it may have no end.
+            # The body of the response remains unread: it has no use, and it may be endless.
             async with self._sessions[url.scheme].post(
                 url, data=body, headers=headers(delivery, int(time.time())), allow_redirects=False
             ) as response:
                 status = response.status
-        except Exception as error:  # noqa: BLE001 - whatever it is, the owner is told
+        except Exception as error:  # noqa: BLE001 - the owner reads the reason in the delivery
             return None, self._reason(error)
         if status == GONE:
-            return status, "answered 410 Gone, so the webhook was disabled"
-        return status, None if response.ok and status < web.HTTPMultipleChoices.status_code else f"answered {status}"
+            return status, "response 410 Gone: the webhook was disabled"
+        return status, None if response.ok and status < web.HTTPMultipleChoices.status_code else f"response {status}"
 
     def _reason(self, error: Exception) -> str:
-        """Why there was no answer, in words that a database can hold and that quote nothing of what was received."""
+        """Return the reason of a failed attempt as printable text. It quotes nothing of a response."""
         match error:
             case TimeoutError():
-                return f"no answer within {self._settings.timeout:g} seconds"
+                return f"no response within {self._settings.timeout:g} seconds"
             case aiohttp.ClientConnectorError() if error.__cause__:
                 return "".join(char for char in str(error.__cause__) if char.isprintable())[:ERROR_LENGTH]
             case _:

@@ -1,21 +1,19 @@
-"""What plugins are told of webhooks."""
+"""The events of webhooks."""
 
 from yarl import URL
 
 from jobbergate_server import Event, EventType, emit
 from jobbergate_webhooks.models import Webhook
 
-CREATED = EventType("webhook.created", "Somebody has added a webhook.")
-UPDATED = EventType(
-    "webhook.updated", "The owner of a webhook has changed it, or it was disabled as its URL answered 410."
-)
-DELETED = EventType("webhook.deleted", "The owner of a webhook has deleted it.")
+CREATED = EventType("webhook.created", "A caller has added a webhook.")
+UPDATED = EventType("webhook.updated", "The owner has changed a webhook, or a response 410 has disabled it.")
+DELETED = EventType("webhook.deleted", "The owner has deleted a webhook.")
 
 EVENTS = [CREATED, UPDATED, DELETED]
 
 
-def tell(kind: EventType, webhook: Webhook) -> None:
-    """Tell what was done to the webhook, and where it leads; the rest of its URL may be a secret."""
+def emit_event(kind: EventType, webhook: Webhook) -> None:
+    """Emit an event about the webhook, with the origin of its URL. The rest of the URL may be a secret."""
     data = {
         "id": webhook.id,
         "owner_email": webhook.owner_email,

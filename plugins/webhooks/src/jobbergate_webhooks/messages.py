@@ -1,4 +1,4 @@
-"""What is delivered, and how it is signed: as https://www.standardwebhooks.com says."""
+"""Deliveries and their signatures, according to https://www.standardwebhooks.com."""
 
 import base64
 import hmac
@@ -13,7 +13,7 @@ from jobbergate_webhooks.models import Delivery, Webhook
 PREFIX = "whsec_"
 
 subscribers = PreparedQuery(Webhook, lambda owner: Webhook.filter(owner_email=owner, is_enabled=True))
-# Locked, because a webhook that is deleted meanwhile would violate the foreign key of a delivery.
+# The lock prevents a concurrent deletion of a webhook, which would violate the foreign key of a delivery.
 locked_subscribers = PreparedQuery(
     Webhook,
     lambda owner: Webhook.filter(owner_email=owner, is_enabled=True).order_by("id").select_for_update(no_key=True),
@@ -21,14 +21,14 @@ locked_subscribers = PreparedQuery(
 
 
 def new_secret() -> str:
-    """A secret to sign with."""
+    """Return a new signing secret."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 async def store(event: Event) -> bool:
-    """Store a delivery of ``event`` for each webhook of its owner that wants it, and return whether there is one.
+    """Store a delivery of ``event`` for each subscribed webhook of its owner. Return whether any is subscribed.
 
-    An event that was stored before, by a process that died then, is not stored again.
+    The unique message id prevents a second delivery when the server repeats an event after a crash.
     """
     owner, moment = event.data.get("owner_email"), event.created_at
     if not owner or moment is None or not any(_wants(it, event, moment) for it in await subscribers(owner)):
@@ -60,7 +60,7 @@ def _wants(webhook: Webhook, event: Event, moment: datetime) -> bool:
 
 
 def headers(delivery: Delivery, timestamp: int) -> dict[str, str]:
-    """The headers of an attempt to deliver at ``timestamp``."""
+    """Return the headers of an attempt at ``timestamp`` (Unix time)."""
     return {
         "Content-Type": "application/json",
         "User-Agent": f"jobbergate-server/{__version__}",
@@ -71,7 +71,7 @@ def headers(delivery: Delivery, timestamp: int) -> dict[str, str]:
 
 
 def sign(secret: str, message_id: str, timestamp: int, payload: str) -> str:
-    """The signature of a message."""
+    """Return the signature of a message."""
     signed = f"{message_id}.{timestamp}.{payload}"
     digest = hmac.digest(base64.b64decode(secret.removeprefix(PREFIX)), signed.encode(), "sha256")
     return f"v1,{base64.b64encode(digest).decode()}"

@@ -1,4 +1,4 @@
-"""The tables of webhooks and of what is delivered to them."""
+"""The tables of webhooks and their deliveries."""
 
 from enum import StrEnum
 
@@ -8,11 +8,13 @@ from tortoise.fields import OnDelete
 from jobbergate_server import EMAIL_LENGTH
 
 URL_LENGTH = 2048
+"""Characters of a URL."""
 EVENT_LENGTH = 255
+"""Characters of the name of an event."""
 
 
 class Webhook(Model):
-    """A URL that is told of events, as far as they concern what its owner has."""
+    """A URL that receives events about the resources of its owner."""
 
     id = fields.IntField(primary_key=True)
     created_at = fields.DatetimeField(db_index=True)
@@ -30,7 +32,7 @@ class Webhook(Model):
 
 
 class Status(StrEnum):
-    """Where a delivery stands."""
+    """The status of a delivery."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -38,7 +40,7 @@ class Status(StrEnum):
 
 
 class Delivery(Model):
-    """An event on its way to a webhook, or what became of it."""
+    """The delivery of an event to a webhook: pending, delivered or failed."""
 
     id = fields.IntField(primary_key=True)
     created_at = fields.DatetimeField(db_index=True)

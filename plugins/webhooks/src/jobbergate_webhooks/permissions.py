@@ -1,6 +1,6 @@
-"""What a token can allow."""
+"""The permissions that a token can carry."""
 
 from jobbergate_server import Permission
 
-VIEW = Permission("jobbergate:webhooks:view", "See one's own webhooks, and what became of their deliveries.")
-EDIT = Permission("jobbergate:webhooks:edit", "Add webhooks, and change and delete one's own.")
+VIEW = Permission("jobbergate:webhooks:view", "Read one's own webhooks and their deliveries.")
+EDIT = Permission("jobbergate:webhooks:edit", "Add webhooks. Change and delete one's own.")

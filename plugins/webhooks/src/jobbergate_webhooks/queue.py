@@ -1,27 +1,27 @@
-"""The deliveries that wait: whose turn it is, and what became of one."""
+"""The queue of deliveries: claims of due deliveries, and the outcomes of attempts."""
 
 import random
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from jobbergate_server import transaction, transaction_time
-from jobbergate_webhooks.events import UPDATED, tell
+from jobbergate_webhooks.events import UPDATED, emit_event
 from jobbergate_webhooks.models import Delivery, Status, Webhook
 
 GONE = 410
 JITTER = 0.1
-"""The most that a wait is prolonged by, as a part of it: what failed together is not tried again together."""
+"""The largest random addition to a wait, as a fraction of it. It spreads retries after a common failure."""
 
 
 async def claim(seconds: float, busy: Collection[int] = ()) -> Delivery | None:
-    """The delivery that is due first, with its webhook; nobody else gets it for as many ``seconds``.
+    """Claim the delivery that is due first, with its webhook, for ``seconds``. Return None if no delivery is due.
 
-    Those of the webhooks in ``busy`` have to wait. One whose webhook is disabled is answered as failed already.
+    Skip deliveries to the webhooks in ``busy``. The delivery of a disabled webhook is returned as failed.
     """
     due = Delivery.filter(next_attempt_at__lte=datetime.now(UTC)).order_by("next_attempt_at", "id")
     if busy:
         due = due.exclude(webhook_id__in=busy)
-    if not await due.exists():  # on SQLite, a transaction would keep all writers off
+    if not await due.exists():  # on SQLite, a transaction would block all writers
         return None
     async with transaction():
         delivery = (
@@ -42,7 +42,7 @@ async def claim(seconds: float, busy: Collection[int] = ()) -> Delivery | None:
 async def settle(
     delivery: Delivery, response_status: int | None, error: str | None, retry_after: Sequence[float]
 ) -> None:
-    """Write down how an attempt has ended, and when the next one is, if any."""
+    """Store the outcome of an attempt, and the time of the next one, if any."""
     async with transaction():
         status, next_attempt_at = Status.FAILED, None
         if error is None:
@@ -50,9 +50,9 @@ async def settle(
         elif response_status == GONE:
             await _disable(delivery.webhook_id)
         elif delivery.attempts <= len(retry_after):
-            wait = retry_after[delivery.attempts - 1] * random.uniform(1, 1 + JITTER)  # noqa: S311 - guards nothing
+            wait = retry_after[delivery.attempts - 1] * random.uniform(1, 1 + JITTER)  # noqa: S311 - not a secret
             status, next_attempt_at = Status.PENDING, transaction_time() + timedelta(seconds=wait)
-        # Whoever took so long that another one has claimed it has no say any more.
+        # After an expired claim, the outcome of the newer attempt counts.
         await Delivery.filter(id=delivery.id, attempts=delivery.attempts).update(
             status=status,
             next_attempt_at=next_attempt_at,
@@ -67,4 +67,4 @@ async def _disable(webhook_id: int) -> None:
     if webhook is not None:
         webhook.is_enabled, webhook.updated_at = False, transaction_time()
         await webhook.save(update_fields=["is_enabled", "updated_at"])
-        tell(UPDATED, webhook)
+        emit_event(UPDATED, webhook)

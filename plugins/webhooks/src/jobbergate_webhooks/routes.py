@@ -22,7 +22,7 @@ from jobbergate_server import (
     transaction_time,
 )
 from jobbergate_webhooks.addresses import ADDRESSES
-from jobbergate_webhooks.events import CREATED, DELETED, UPDATED, tell
+from jobbergate_webhooks.events import CREATED, DELETED, UPDATED, emit_event
 from jobbergate_webhooks.messages import new_secret
 from jobbergate_webhooks.models import Delivery, Webhook
 from jobbergate_webhooks.permissions import EDIT, VIEW
@@ -60,15 +60,15 @@ list_deliveries = match_info_schema(WebhookPathSchema)(
 @json_schema(WebhookCreateSchema)
 @response_schema(NewWebhookSchema, 201)
 async def create_webhook(request: web.Request) -> Webhook:
-    """The caller becomes its owner, and is told of events that concern what is theirs.
+    """Add a webhook that the caller owns. It receives events about the caller's resources.
 
-    Deliveries are signed as Standard Webhooks has it, with the secret, which is in this answer and in no other.
+    Only this response contains the secret. It signs the deliveries according to Standard Webhooks.
     """
     owner, moment = require_email(request), transaction_time()
     webhook = await Webhook.create(
         **changes(request), owner_email=owner, secret=new_secret(), created_at=moment, updated_at=moment
     )
-    tell(CREATED, webhook)
+    emit_event(CREATED, webhook)
     return webhook
 
 
@@ -76,7 +76,7 @@ async def create_webhook(request: web.Request) -> Webhook:
 @match_info_schema(WebhookPathSchema)
 @response_schema(WebhookSchema)
 async def get_webhook(request: web.Request) -> Webhook:
-    """Only its owner sees a webhook."""
+    """Return a webhook. Only its owner can read it."""
     return await own_webhook(request)
 
 
@@ -85,38 +85,38 @@ async def get_webhook(request: web.Request) -> Webhook:
 @json_schema(WebhookUpdateSchema)
 @response_schema(WebhookSchema)
 async def update_webhook(request: web.Request) -> Webhook:
-    """What is to be delivered still goes to the new URL; a webhook that is disabled gets nothing."""
+    """Change a webhook. Pending deliveries go to the new URL. A disabled webhook receives none."""
     webhook = await own_webhook(request, lock=True)
     webhook.update_from_dict(changes(request) | {"updated_at": transaction_time()})
     await webhook.save()
-    tell(UPDATED, webhook)
+    emit_event(UPDATED, webhook)
     return webhook
 
 
-@docs(summary="Delete a webhook", responses={"204": {"description": "It is deleted, with its deliveries."}})
+@docs(summary="Delete a webhook", responses={"204": {"description": "The webhook and its deliveries are deleted."}})
 @match_info_schema(WebhookPathSchema)
 async def delete_webhook(request: web.Request) -> None:
-    """What is to be delivered still is not."""
+    """Delete a webhook. Its pending deliveries are discarded."""
     webhook = await own_webhook(request, lock=True)
     await webhook.delete()
-    tell(DELETED, webhook)
+    emit_event(DELETED, webhook)
 
 
 async def prepare_deliveries(request: web.Request) -> None:
-    """Let only the owner of a webhook see its deliveries."""
+    """Reject a list of deliveries unless the caller owns the webhook."""
     await own_webhook(request)
 
 
 async def own_webhook(request: web.Request, *, lock: bool = False) -> Webhook:
-    """The webhook of the path, which must be the caller's."""
+    """Return the webhook of the path, which the caller must own."""
     return await get_own_row(request, Webhook, "webhook_id", owner="owner_email", lock=lock)
 
 
 def changes(request: web.Request) -> dict[str, Any]:
-    """The columns that the request sets.
+    """Return the columns that the request sets.
 
     Raises:
-        InvalidRequest: The URL or the events are not possible on this server.
+        InvalidRequest: The URL or an event is invalid on this server.
     """
     body = request[BODY]
     if wrong := list(problems(request, body)):
@@ -125,7 +125,7 @@ def changes(request: web.Request) -> dict[str, Any]:
 
 
 def problems(request: web.Request, body: dict[str, Any]) -> Iterator[dict[str, object]]:
-    """What this server has against the URL and the events."""
+    """Yield the validation errors of the URL and the events."""
     if "url" in body and (refusal := request.app[ADDRESSES].refusal(body["url"])):
         yield FieldError("value_error", refusal).entry(["body", "url"])
     if body.get("events") == []:

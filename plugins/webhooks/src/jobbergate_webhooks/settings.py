@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 from jobbergate_server import Section
 
 MONTH = 30 * 86_400
+"""Seconds."""
 
 
 def _network(text: object) -> IPv4Network | IPv6Network:
@@ -21,11 +22,11 @@ Seconds = Annotated[float, Field(ge=0.01, le=MONTH)]
 
 
 class Webhooks(Section):
-    """Where webhooks may lead to, and how often a delivery is tried."""
+    """Allowed addresses of webhooks, and retries of deliveries."""
 
     allowed_networks: list[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]] = Field(default=[])
-    """IP networks that are not public and may be delivered to all the same, also by plain http."""
+    """IP networks that are not public but may receive deliveries, also over plain http."""
     timeout: Annotated[float, Field(gt=0, le=300)] = 15
-    """Seconds in which a delivery must have been answered."""
+    """Seconds within which the receiver must respond."""
     retry_after: list[Seconds] = Field(default=[5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400])
-    """Seconds to wait after each attempt that failed; after one more a delivery has failed for good."""
+    """Seconds to wait after each failed attempt. After one more attempt the delivery has failed."""

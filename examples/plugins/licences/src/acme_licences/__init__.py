@@ -1,4 +1,4 @@
-"""Licences that the site holds."""
+"""Licences of the installation."""
 
 from aiohttp import web
 from aiohttp_apispec import docs, json_schema, response_schema
@@ -7,12 +7,12 @@ from tortoise import fields as columns
 
 from jobbergate_server import BODY, ListQuery, Models, Permission, Route, Schema, fields, hookimpl
 
-VIEW = Permission("jobbergate:licences:view", "See the licences.")
+VIEW = Permission("jobbergate:licences:view", "Read the licences.")
 EDIT = Permission("jobbergate:licences:edit", "Add licences.")
 
 
 class Licence(Model):
-    """The seats that the site has of a feature."""
+    """The seats of a licensed feature."""
 
     id = columns.IntField(primary_key=True)
     feature = columns.CharField(64, unique=True)
@@ -25,7 +25,7 @@ class Licence(Model):
 
 
 class LicenceSchema(Schema):
-    """What a client sends, and what it is answered."""
+    """The request and response body of a licence."""
 
     id = fields.Integer(dump_only=True)
     feature = fields.Text(required=True, max_length=64)
@@ -45,19 +45,19 @@ async def add_licence(request: web.Request) -> Licence:
 
 @hookimpl
 def register_models() -> Models:
-    """The table `licences`."""
+    """Return the model of the table `licences`."""
     return Models("acme_licences", migrations="acme_licences.migrations")
 
 
 @hookimpl
 def register_permissions() -> list[Permission]:
-    """To see the licences, and to add some."""
+    """Return the permissions to read and to add licences."""
     return [VIEW, EDIT]
 
 
 @hookimpl
 def register_routes() -> list[Route]:
-    """The list of the licences, and the way into it."""
+    """Return the routes that list and add licences."""
     return [
         Route("GET", "", list_licences, permission=VIEW),
         Route("POST", "", add_licence, permission=EDIT, status=201, inserts=True),

@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('is_main', fields.BooleanField()),
                 ('digest', FileField()),
             ],
-            options={'table': 'job_script_files', 'app': 'job_scripts', 'unique_together': (('job_script', 'path'),), 'pk_attr': 'id', 'table_description': 'A file of a job script, one of which is the main one, whose content is in the file store.'},
+            options={'table': 'job_script_files', 'app': 'job_scripts', 'unique_together': (('job_script', 'path'),), 'pk_attr': 'id', 'table_description': 'A file of a job script, whose content is in the file store. One file of each job script is its main file.'},
             bases=['Model'],
         ),
     ]

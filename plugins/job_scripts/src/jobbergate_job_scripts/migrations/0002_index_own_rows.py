@@ -1,4 +1,4 @@
-"""One owner's rows are found in the order of a list."""
+"""An index for lists of one owner's job scripts."""
 
 from tortoise import migrations
 from tortoise.migrations import operations as ops

@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 ('report_message', fields.TextField(null=True, unique=False)),
                 ('execution_parameters', fields.JSONField(null=True, encoder=JSON_DUMPS, decoder=loads)),
             ],
-            options={'table': 'job_submissions', 'app': 'job_submissions', 'pk_attr': 'id', 'table_description': 'A job script that its owner wants to run on the cluster of a client id.'},
+            options={'table': 'job_submissions', 'app': 'job_submissions', 'pk_attr': 'id', 'table_description': 'A job script to run on the cluster of a client id.'},
             bases=['Model'],
         ),
     ]

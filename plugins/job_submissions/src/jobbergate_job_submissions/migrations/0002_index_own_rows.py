@@ -1,4 +1,4 @@
-"""One owner's rows, and one cluster's of a status, are found in the order of a list."""
+"""Indexes for lists of one owner's submissions, and of one cluster's submissions by status."""
 
 from tortoise import migrations
 from tortoise.migrations import operations as ops

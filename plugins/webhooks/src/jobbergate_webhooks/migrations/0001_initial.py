@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('secret', fields.CharField(max_length=64)),
                 ('is_enabled', fields.BooleanField(default=True)),
             ],
-            options={'table': 'webhooks', 'app': 'webhooks', 'pk_attr': 'id', 'table_description': 'A URL that is told of events, as far as they concern what its owner has.'},
+            options={'table': 'webhooks', 'app': 'webhooks', 'pk_attr': 'id', 'table_description': 'A URL that receives events about the resources of its owner.'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
                 ('response_status', fields.IntField(null=True)),
                 ('error', fields.TextField(null=True, unique=False)),
             ],
-            options={'table': 'webhook_deliveries', 'app': 'webhooks', 'pk_attr': 'id', 'table_description': 'An event on its way to a webhook, or what became of it.'},
+            options={'table': 'webhook_deliveries', 'app': 'webhooks', 'pk_attr': 'id', 'table_description': 'The delivery of an event to a webhook: pending, delivered or failed.'},
             bases=['Model'],
         ),
     ]

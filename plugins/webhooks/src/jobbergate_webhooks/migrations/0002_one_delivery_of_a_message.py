@@ -1,4 +1,4 @@
-"""Add constraint to Delivery."""
+"""A unique constraint: one delivery of a message per webhook."""
 
 from tortoise import migrations
 from tortoise.migrations import operations as ops

@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
                 ('feature', fields.CharField(unique=True, max_length=64)),
                 ('seats', fields.IntField(db_index=True)),
             ],
-            options={'table': 'licences', 'app': 'licences', 'pk_attr': 'id', 'table_description': 'The seats that the site has of a feature.'},
+            options={'table': 'licences', 'app': 'licences', 'pk_attr': 'id', 'table_description': 'The seats of a licensed feature.'},
             bases=['Model'],
         ),
     ]
