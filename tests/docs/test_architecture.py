@@ -6,6 +6,7 @@ import configparser
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from pages import DOCS, ROOT
 
 from jobbergate_server.app import create_app
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = (DOCS / "architecture.md").read_text()
+DIAGRAMS = {path.stem: path.read_text() for path in (DOCS / "diagrams").glob("*.mmd")}
 REQUEST = {
     "jobbergate_server.http.logs": "Request id",
     "jobbergate_server.http.cors": "CORS",
@@ -34,8 +36,26 @@ def floors() -> Iterator[set[str]]:
         yield {name.strip() for name in line.split("|")}
 
 
+def words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]{3,}", text))
+
+
+def test_the_page_shows_every_diagram_as_a_picture() -> None:
+    assert re.findall(r"^!\[.+\]\(diagrams/(\w+)\.svg\)$", PAGE, re.MULTILINE) == ["floors", "request", "event"]
+    assert DIAGRAMS.keys() == {"floors", "request", "event"}
+
+
+@pytest.mark.parametrize("name", DIAGRAMS)
+def test_a_picture_has_the_labels_of_its_diagram(name: str) -> None:
+    labels = [text for found in re.findall(r'\["?([^\[\]]+?)"?\]|\|([^|]+)\|', DIAGRAMS[name]) for text in found]
+    picture = re.sub(r"<style>.*?</style>|<[^>]+>", " ", (DOCS / f"diagrams/{name}.svg").read_text(), flags=re.DOTALL)
+    drawn = words(picture)
+    assert labels
+    assert {label for label in labels if not words(label.replace("<br>", " ")) <= drawn} == set(), "render it again"
+
+
 def test_the_floors_are_those_that_the_linter_checks() -> None:
-    diagram = PAGE.partition("## The way of a request")[0]
+    diagram = DIAGRAMS["floors"]
     drawn = [set(re.findall(r"\w+", names)) for names in re.findall(r'\["(?:\d+ · )?([\w, ]+)<br>', diagram)]
     expected = list(floors())
     assert set().union(*drawn) == set().union(*expected)
@@ -49,7 +69,7 @@ def test_the_middlewares_stand_in_the_order_of_the_page() -> None:
     modules = [getattr(it, "__module__", "") for it in create_app(settings).middlewares]
     known = [REQUEST[module] for module in modules if module in REQUEST]
     assert len(known) == len(REQUEST)
-    positions = [PAGE.index(f"[{name}") for name in known]
+    positions = [DIAGRAMS["request"].index(f"[{name}") for name in known]
     assert positions == sorted(positions)
 
 

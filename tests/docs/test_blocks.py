@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LANGUAGES = {"shell", "toml", "python", "json", "text", "yaml", "promql", "nginx", "sql", "ini", "mermaid"}
+LANGUAGES = {"shell", "toml", "python", "json", "text", "yaml", "promql", "nginx", "sql", "ini"}
 OTHERS = {"curl", "docker", "export", "make", "pg_dump", "pg_restore", "pip", "printf", "chmod", "pytest", "python"}
 """Programs of others that the pages name."""
 OTHERS |= {"createdb", "dropdb", "cmp", "rm", "sqlite3", "tar", "."}

@@ -23,6 +23,9 @@ def test_no_page_loads_anything_from_another_host(site: Path) -> None:
         loaded += re.findall(r"<link[^>]+rel=[\"']?(?:stylesheet|preconnect|icon)[^>]*href=[\"']?([^\"' >]+)", text)
         loaded += re.findall(r"<link[^>]+href=[\"']?([^\"' >]+)[^>]*rel=[\"']?(?:stylesheet|preconnect)", text)
         assert [url for url in loaded if url.startswith(("http:", "https:", "//"))] == [], page
+        assert 'class="mermaid"' not in text, "the theme would load Mermaid from another host"
+    for picture in site.rglob("diagrams/*.svg"):
+        assert re.findall(r"(?:href=\W*|url\(\W*|@import\W*)(?:https?:)?//", picture.read_text()) == [], picture
 
 
 def test_the_built_site_is_no_part_of_the_repository() -> None:
