@@ -375,3 +375,16 @@ async def test_lines_are_added_to_the_main_file(render: Render) -> None:
     for params, lines in ((None, ""), ([], ""), (["-n 1"], "#SBATCH -n 1\n")):
         text = await main_of(await render(jobbergate, templates, sbatch_params=params))
         assert text == f"#!/bin/bash\n{lines}echo"
+
+
+async def test_a_script_with_an_added_line_of_two_is_refused(call: Call, app: int) -> None:
+    sent = {"job_script_name": "js", "application_id": app, "sbatch_params": ["-c 1", "-n 1\n-n 2"]}
+    status, reply = await call("POST", SCRIPTS, json=sent)
+    assert (status, reply["detail"].partition(": ")[0]) == (422, "sbatch_params")
+
+
+async def test_an_added_line_holds_text_that_can_be_stored(call: Call, app: int) -> None:
+    for param in ("a\0b", "\ud800"):
+        sent = {"job_script_name": "js", "application_id": app, "sbatch_params": [param]}
+        status, reply = await call("POST", SCRIPTS, json=sent)
+        assert (status, reply["detail"][0]["loc"]) == (422, ["body", "sbatch_params", 0])
