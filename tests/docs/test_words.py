@@ -19,6 +19,7 @@ CODE = sorted(
     path
     for folder in ("core", "devkit", "plugins", "examples", "drills", "benchmarks")
     for path in (ROOT / folder).rglob("*.py")
+    if "tests" not in path.parts
 )
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "devkit/README.md")),

@@ -40,7 +40,7 @@ async def commit(database: Database, *names: str) -> None:
 async def entries(database: Database, count: int, after: Position = FIRST) -> list[Entry]:
     """Return the first entries once there are so many: other databases of the server have transactions, too."""
     async with asyncio.timeout(PATIENCE):
-        while len(found := await read(database.fetch, after, count, is_sqlite=database.is_sqlite)) < count:
+        while len(found := await read(database.fetch, after, count, is_sqlite=database.is_sqlite)) < count:  # noqa: ASYNC110 - other transactions end
             await asyncio.sleep(0.01)
     return found
 
