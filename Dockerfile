@@ -1,6 +1,6 @@
 # The server with the bundled plugins, in the versions of uv.lock. The build installs only files with a hash in uv.lock,
 # including uv and the build tools. It installs the build tools before packages that are released as source, and removes
-# them at the end.
+# them at the end. The image contains no devkit, because the devkit contains a token issuer.
 FROM python:3.11-slim AS build
 
 ENV UV_COMPILE_BYTECODE=1 \
@@ -17,6 +17,7 @@ RUN pip install --no-cache-dir --require-hashes --requirement requirements-uv.tx
 # Third-party packages change less often than this repository, and have their own layer.
 COPY pyproject.toml uv.lock ./
 COPY core/pyproject.toml core/
+COPY devkit/pyproject.toml devkit/
 COPY plugins/applications/pyproject.toml plugins/applications/
 COPY plugins/audit_log/pyproject.toml plugins/audit_log/
 COPY plugins/email_notifications/pyproject.toml plugins/email_notifications/
@@ -28,7 +29,8 @@ RUN uv sync --locked --only-group build && uv sync --locked --no-dev --group bui
 
 COPY core core
 COPY plugins plugins
-RUN uv sync --locked --no-dev --group build --no-editable && uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --group build --no-install-package jobbergate-devkit --no-editable \
+    && uv sync --locked --no-dev --no-install-package jobbergate-devkit --no-editable
 
 
 FROM python:3.11-slim

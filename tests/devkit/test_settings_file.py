@@ -156,7 +156,7 @@ token = "a \\"quoted\\" word"
 
 # What is sent along.
 # JOBBERGATE_PLUGINS__ACME_PORTAL__HEADERS
-headers = {"Accept" = ["text/html", "*/*"]}
+headers = {Accept = ["text/html", "*/*"]}
 
 
 # How often a call is tried.

@@ -12,9 +12,15 @@ from pages import DOCS, ROOT
 
 PAGE = DOCS / "decisions/dependencies.md"
 CORE = "jobbergate-server"
-FILES = [ROOT / "core/pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+FILES = [ROOT / "core/pyproject.toml", ROOT / "devkit/pyproject.toml", *sorted(ROOT.glob("plugins/*/pyproject.toml"))]
 PROJECTS = {project["name"]: project for project in (tomllib.loads(file.read_text())["project"] for file in FILES)}
 SECTIONS = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE))
+
+
+def test_make_lint_checks_the_imports_of_every_distribution() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (folders,) = re.findall(r"^\t@for folder in (.*?); do .*/deptry src\)", makefile, re.MULTILINE)
+    assert {path for folder in folders.split() for path in ROOT.glob(f"{folder}/pyproject.toml")} == set(FILES)
 
 
 def test_the_page_has_a_section_for_each_distribution() -> None:

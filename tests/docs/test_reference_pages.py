@@ -1,37 +1,27 @@
-"""The reference is current, and says something of everything that there is."""
+"""The reference is current, and describes every name of the interface in a sentence."""
 
 from __future__ import annotations
 
-import ast
+import html
 import inspect
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
+import griffe
 import pytest
-from pages import DOCS
-from pydantic import BaseModel
+from pages import DOCS, ROOT
 
 import jobbergate_server
-from jobbergate_devkit.reference.pages import (
-    CONSTANTS,
-    FIELDS,
-    all_commands,
-    api_errors,
-    is_fixture,
-    kit,
-    pages,
-    settings_tables,
-    write,
-)
+from jobbergate_devkit.reference.pages import api_errors, pages, settings_tables, write
 from jobbergate_devkit.testing import conformance, fixtures
+from jobbergate_server.cli.main import main
 from jobbergate_server.http import fields
-from jobbergate_server.plugins import hookspecs
 from jobbergate_server.plugins.contributions import collect
 from jobbergate_server.plugins.discovery import discover
 from jobbergate_server.plugins.registry import HOOKS, Plugins
-from jobbergate_server.settings import Settings, environment_name
+from jobbergate_server.settings import Settings, environment_name, subtable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,22 +30,17 @@ REFERENCE = DOCS / "reference"
 SETTINGS = Settings.model_construct()
 CONTRIBUTIONS = collect(Plugins(discover(), SETTINGS.plugins), SETTINGS)
 SENTENCE = re.compile(r"\S.*\.", re.DOTALL)
-
+FIELDS = sorted({name for name in fields.__all__ if inspect.isclass(getattr(fields, name))} - {"Scalar", "Schema"})
 
 Described = Iterator[tuple[str, str, str]]
-"""What the reference has to name: its page, how it stands there, and its sentence."""
-
-
-def hooks() -> Described:
-    for name in HOOKS:
-        yield "plugins.md", f"## `{name}`", getattr(hookspecs, name).__doc__ or ""
+"""The page that describes something, its entry there, and its sentence."""
 
 
 def settings() -> Described:
     for path, model in settings_tables(CONTRIBUTIONS):
         yield "settings.md", f"## `{'.'.join(path)}`", model.__doc__ or ""
         for name, field in model.model_fields.items():
-            if not (inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel)):
+            if subtable(field) is None:
                 yield "settings.md", f"| `{environment_name(*path, name)}` |", field.description or ""
 
 
@@ -67,69 +52,118 @@ def permissions_and_events() -> Described:
             yield "events.md", f"| `{event.name}` |", event.description
 
 
-def commands() -> Described:
-    for name, command in all_commands(CONTRIBUTIONS):
-        yield "commands.md", f"## `{name}", command.help or ""
+def errors() -> Described:
+    for error in api_errors():
+        yield "errors.md", f"| `{error.__name__}` | {error.status} ", error.__doc__ or ""
 
 
-def fixtures_and_promises() -> Described:
-    defined = kit()
-    for name in fixtures.__all__:
-        if name in defined and is_fixture(defined[name]):
-            yield "testing.md", f"### `{name}`", ast.get_docstring(defined[name]) or ""
-    for name, function in vars(conformance("licences").__base__).items():
-        if name.startswith("test_"):
-            yield "testing.md", f"| `{name}` |", function.__doc__ or ""
-
-
-def public_names() -> Described:
-    errors = {error.__name__: error for error in api_errors()}
-    for name, error in errors.items():
-        yield "errors.md", f"| `{name}` | {error.status} ", error.__doc__ or ""
-    for name in FIELDS:
-        yield "python.md", f"| `fields.{name}` |", getattr(fields, name).__doc__ or ""
-    for name in set(jobbergate_server.__all__) - errors.keys():
-        if name in CONSTANTS:
-            yield "python.md", f"| `{name}` |", CONSTANTS[name]
-        else:
-            page = "errors.md" if name == "ApiError" else "python.md"
-            yield page, f"### `{name}`", inspect.getdoc(getattr(jobbergate_server, name)) or ""
-
-
-DESCRIBED = sorted(
-    {*hooks(), *settings(), *permissions_and_events(), *commands(), *fixtures_and_promises(), *public_names()}
-)
+DESCRIBED = sorted({*settings(), *permissions_and_events(), *errors()})
 
 
 def test_the_pages_are_current() -> None:
-    assert {path.name: path.read_text() for path in REFERENCE.glob("*.md")} == pages(), "run `make reference`"
+    assert {name: (REFERENCE / name).read_text() for name in pages()} == pages(), "run `make reference`"
 
 
 def test_make_writes_the_pages(tmp_path: Path) -> None:
     write(tmp_path / "reference")
-    assert {path.name for path in (tmp_path / "reference").iterdir()} == {path.name for path in REFERENCE.iterdir()}
+    assert {path.name: path.read_text() for path in (tmp_path / "reference").iterdir()} == pages()
 
 
 @pytest.mark.parametrize(("page", "entry", "sentence"), DESCRIBED, ids=[f"{it[0]} {it[1]}" for it in DESCRIBED])
 def test_everything_is_in_the_reference_in_words(page: str, entry: str, sentence: str) -> None:
     assert entry in (REFERENCE / page).read_text(), "run `make reference`"
-    assert SENTENCE.fullmatch(inspect.cleandoc(sentence).split("\n\n")[0])
+    assert SENTENCE.fullmatch(first_paragraph(sentence))
 
 
-@pytest.mark.parametrize(("name", "command"), list(all_commands(CONTRIBUTIONS)))
-def test_every_option_of_a_command_is_under_its_name_in_words(name: str, command: click.Command) -> None:
-    sections = (REFERENCE / "commands.md").read_text().split("\n## `")
-    (section,) = (text for text in sections if re.match(rf"{name}( [A-Z]|`)", text))
-    for option in command.params:
-        if isinstance(option, click.Option):
-            assert SENTENCE.fullmatch(option.help or "")
-            assert all(f"`{spelling}`" in section for spelling in (*option.opts, *option.secondary_opts))
+def first_paragraph(docstring: str) -> str:
+    return inspect.cleandoc(docstring).split("\n\n")[0]
 
 
-def test_a_constant_that_is_gone_is_not_explained() -> None:
-    assert set(CONSTANTS) <= set(jobbergate_server.__all__)
+def words(markdown: str) -> str:
+    """The words without markup."""
+    return " ".join(markdown.replace("`", "").split())
 
 
-def test_the_fields_are_all_that_there_are() -> None:
-    classes = {name for name in fields.__all__ if inspect.isclass(getattr(fields, name))}
-    assert classes - {"Scalar", "Schema"} == set(FIELDS)
+def words_of_html(text: str) -> str:
+    """The same of HTML."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", text)).split())
+
+
+class Page:
+    """A built page, as the text below each of its headings."""
+
+    def __init__(self, site: Path, name: str) -> None:
+        parts = re.split(r'<h\d id="([^"]+)"', (site / "reference" / name).read_text())
+        self.sections = dict(zip(parts[1::2], map(words_of_html, parts[2::2]), strict=True))
+
+    def lacks(self, names: dict[str, griffe.Object | griffe.Alias]) -> list[str]:
+        """The headings without a section, and those without the sentence of the object."""
+        return [
+            heading
+            for heading, described in names.items()
+            if described.docstring is None
+            or not SENTENCE.fullmatch(sentence := words(first_paragraph(described.docstring.value)))
+            or sentence not in self.sections.get(heading, "")
+        ]
+
+
+@pytest.fixture(scope="module")
+def server() -> griffe.Object | griffe.Alias:
+    """The package of the public names, as the documentation reads it."""
+    return griffe.load("jobbergate_server", search_paths=[ROOT / "core/src"])
+
+
+@pytest.fixture(scope="module")
+def kit() -> griffe.Object | griffe.Alias:
+    """The package of the test kit, as the documentation reads it."""
+    return griffe.load("jobbergate_devkit.testing", search_paths=[ROOT / "devkit/src"])
+
+
+def test_every_public_name_is_described(site: Path, server: griffe.Object) -> None:
+    names = {f"jobbergate_server.{name}": server[name] for name in set(jobbergate_server.__all__) - {"fields"}}
+    names |= {f"jobbergate_server.fields.{name}": server[f"http.fields.{name}"] for name in FIELDS}
+    assert Page(site, "python.html").lacks(names) == []
+
+
+def test_every_hook_is_described(site: Path, server: griffe.Object) -> None:
+    module = "plugins.hookspecs"
+    page = Page(site, "plugins.html")
+    assert page.lacks({f"jobbergate_server.{module}.{name}": server[f"{module}.{name}"] for name in HOOKS}) == []
+    assert {name.rpartition(".")[2] for name in page.sections} - {"hooks"} == set(HOOKS)
+
+
+def test_every_fixture_and_every_conformance_test_is_described(site: Path, kit: griffe.Object) -> None:
+    names = [f"fixtures.{name}" for name in fixtures.__all__ if not name.startswith("pytest_")]
+    tests = vars(conformance("licences").__base__)
+    names += [f"conformance.Conformance.{name}" for name in tests if name.startswith("test_")]
+    names += ["MakeApp", "MakeApp.__call__", "Served", "Served.client_as", "conformance.conformance"]
+    described = {f"jobbergate_devkit.testing.{name}": kit[name] for name in names}
+    assert Page(site, "testing.html").lacks(described) == []
+
+
+def commands(group: click.Group, context: click.Context) -> Iterator[click.Context]:
+    """The contexts of all commands in the group, including groups."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        inner = click.Context(command, info_name=name, parent=context)
+        yield inner
+        if isinstance(command, click.Group):
+            yield from commands(command, inner)
+
+
+def test_every_command_and_every_option_is_described(site: Path) -> None:
+    sections = Page(site, "commands.html").sections
+    found = list(commands(main, click.Context(main, info_name="jobbergate-server")))
+    assert {context.command_path.replace(" ", "-") for context in found} == sections.keys() - {
+        "commands",
+        "jobbergate-server",
+    }
+    for context in found:
+        section = sections[context.command_path.replace(" ", "-")]
+        options = [option for option in context.command.params if isinstance(option, click.Option)]
+        for sentence in (context.command.help or "", *(option.help or "" for option in options)):
+            assert SENTENCE.fullmatch(first_paragraph(sentence))
+            assert words(first_paragraph(sentence)) in section
+        for option in options:
+            assert all(spelling in section for spelling in (*option.opts, *option.secondary_opts))

@@ -11,7 +11,7 @@ import pytest
 from ports import unused_port
 
 from jobbergate_devkit.testing import Served
-from jobbergate_server.cli.main import main
+from jobbergate_server.plugins.entry_points import command_entries
 from jobbergate_server.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -29,19 +29,28 @@ COPIES = [copy.split()[:-1] for copy in arguments("COPY") if not copy.startswith
 @pytest.mark.parametrize("source", [source for copy in COPIES for source in copy])
 def test_what_is_copied_is_there_and_reaches_the_engine(source: str) -> None:
     assert (ROOT / source).exists()
-    assert f"!{source.partition('/')[0]}" in (ROOT / ".dockerignore").read_text().splitlines()
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    assert f"!{source}" in sent or f"!{source.partition('/')[0]}" in sent
 
 
 def test_the_first_installation_sees_every_distribution() -> None:
     first = [line for line in LINES if line.startswith(("COPY", "RUN uv sync"))]
     copied = " ".join(first[: next(index for index, line in enumerate(first) if line.startswith("RUN"))]).split()
     distributions = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("plugins/*/pyproject.toml")]
-    assert {"pyproject.toml", "uv.lock", "core/pyproject.toml", *distributions} <= set(copied)
+    assert {"pyproject.toml", "uv.lock", "core/pyproject.toml", "devkit/pyproject.toml", *distributions} <= set(copied)
+
+
+def test_the_image_contains_no_devkit() -> None:
+    assert {source for copy in COPIES for source in copy if source.startswith("devkit")} == {"devkit/pyproject.toml"}
+    syncs = [command for run in arguments("RUN") for command in re.split(" +&& ", run) if command.startswith("uv sync")]
+    without = ("--only-group build", "--no-install-workspace", "--no-install-package jobbergate-devkit")
+    assert [command for command in syncs if not any(option in command for option in without)] == []
+    assert without[-1] in syncs[-1]
 
 
 def test_nothing_is_installed_without_its_hash() -> None:
     installing = [
-        command for run in arguments("RUN") for command in run.split(" && ") if not command.startswith("useradd")
+        command for run in arguments("RUN") for command in re.split(" +&& ", run) if not command.startswith("useradd")
     ]
     assert installing[0].startswith("pip install ")
     assert "--require-hashes" in installing[0].split()
@@ -54,7 +63,7 @@ def test_nothing_is_installed_without_its_hash() -> None:
 
 def test_it_serves_on_every_address_without_being_root(monkeypatch: pytest.MonkeyPatch) -> None:
     (_, command), (user,) = json.loads(arguments("CMD")[-1]), arguments("USER")
-    assert command in main.commands
+    assert command in command_entries()
     assert user != "root"
     for name, value in re.findall(r"(JOBBERGATE_\w+)=(\S+)", " ".join(arguments("ENV"))):
         monkeypatch.setenv(name, value)

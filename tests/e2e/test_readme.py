@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -26,7 +26,7 @@ from ports import unused_port
 from readme import EXAMPLES, README, ROOT
 
 from jobbergate_devkit.issuer import Issuer
-from jobbergate_server.cli.main import main
+from jobbergate_server.plugins.entry_points import command_entries
 from jobbergate_server.settings import load_settings
 from jobbergate_server.settings_sources import PREFIX
 
@@ -133,7 +133,7 @@ def test_without_make_every_distribution_is_installed() -> None:
     venv, install, dev = EXAMPLES["without make"].splitlines()
     assert venv == "python3 -m venv .venv"
     distributions = sorted(
-        path.parent for path in [ROOT / "core/pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")]
+        path.parent for path in [*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/pyproject.toml")]
     )
     assert install.split() == [
         ".venv/bin/pip",
@@ -180,14 +180,15 @@ def test_the_queries_in_the_text_are_understood(query: str, address: str, direct
 
 
 def test_the_table_has_every_command() -> None:
-    assert set(re.findall(r"^\| `([\w -]+)` \|", README, re.MULTILINE)) == set(commands(main))
+    entries = {name: entry.load() for name, entry in command_entries().items()}
+    assert set(re.findall(r"^\| `([\w -]+)` \|", README, re.MULTILINE)) == set(commands(entries))
 
 
-def commands(group: click.Group, *path: str) -> Iterator[str]:
-    """The names of all commands of the group and of the groups in it."""
-    for name, command in group.commands.items():
+def commands(entries: Mapping[str, click.Command], *path: str) -> Iterator[str]:
+    """The names of the commands and of those in groups."""
+    for name, command in entries.items():
         if isinstance(command, click.Group):
-            yield from commands(command, *path, name)
+            yield from commands(command.commands, *path, name)
         if not isinstance(command, click.Group) or command.invoke_without_command:
             yield " ".join((*path, name))
 

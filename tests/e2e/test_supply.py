@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import runpy
 import sys
 import tomllib
@@ -21,10 +22,13 @@ from processes import environment, succeeds
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+MAKEFILE = (ROOT / "Makefile").read_text()
 AUDIT = ROOT / ".ci/audit.py"
 LOCKED = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
 FOREIGN = {package["name"]: package for package in LOCKED if "registry" in package["source"]}
 OWN = {package["name"] for package in LOCKED} - FOREIGN.keys()
+PRODUCTION = OWN - {"jobbergate-devkit", "jobbergate-server-workspace"}
+UV = str(Path(sys.executable).with_name("uv"))
 
 
 def artifacts(package: dict[str, Any]) -> list[dict[str, str]]:
@@ -33,9 +37,8 @@ def artifacts(package: dict[str, Any]) -> list[dict[str, str]]:
 
 def recipe(target: str) -> list[str]:
     """The last command of the target of the Makefile, without what only make knows."""
-    makefile = (ROOT / "Makefile").read_text()
-    (shipped,) = (line for line in makefile.splitlines() if line.startswith("SHIPPED = "))
-    lines = makefile.partition(f"\n{target}: ")[2].partition("\n\n")[0].splitlines()
+    (shipped,) = (line for line in MAKEFILE.splitlines() if line.startswith("SHIPPED = "))
+    lines = MAKEFILE.partition(f"\n{target}: ")[2].partition("\n\n")[0].splitlines()
     (command,) = (line.strip() for line in lines if "$(SHIPPED)" in line)
     words = command.replace("$(SHIPPED)", shipped.partition(" = ")[2]).split()
     return [word.replace("$(BIN)", str(Path(sys.executable).parent)) for word in words]
@@ -46,6 +49,30 @@ def shipped(tmp_path: Path) -> set[str]:
     file = tmp_path / "requirements.txt"
     succeeds(ROOT, *recipe("lint")[:-1], str(file))
     return {line.partition("==")[0] for line in file.read_text().splitlines()}
+
+
+def exported(tmp_path: Path, *options: str) -> set[str]:
+    """The names of the third-party packages that `uv sync` would install with these options."""
+    file = tmp_path / "exported.txt"
+    plain = ("--no-emit-workspace", "--no-hashes", "--no-annotate", "--no-header")
+    succeeds(ROOT, UV, "export", "--quiet", "--locked", *plain, *options, "--output-file", str(file))
+    return {line.partition("==")[0] for line in file.read_text().splitlines()}
+
+
+def test_make_run_installs_what_serving_needs_and_no_tools(tmp_path: Path) -> None:
+    assert exported(tmp_path, "--no-default-groups", "--group", "run") == shipped(tmp_path)
+
+
+def test_production_needs_nothing_that_only_the_devkit_requires(tmp_path: Path) -> None:
+    packages = [option for name in sorted(PRODUCTION) for option in ("--package", name)]
+    assert exported(tmp_path, "--no-dev", *packages) == shipped(tmp_path)
+
+
+@pytest.mark.parametrize(("target", "group"), re.findall(r"^(\w+): \$\(INSTALLED\)-(\w+) ", MAKEFILE, re.MULTILINE))
+def test_every_target_installs_a_group(target: str, group: str) -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert group in groups
+    assert group == target or target not in groups
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -71,9 +98,9 @@ def test_the_bill_of_materials_lists_what_is_shipped_and_nothing_else(tmp_path: 
     bill = json.loads(file.read_text())
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.5")
     components = {component["name"]: component for component in bill["components"]}
-    assert components.keys() == shipped(tmp_path) | OWN
+    assert components.keys() == shipped(tmp_path) | PRODUCTION
     assert {"aiohttp", "jobbergate-server", "jobbergate-webhooks", "prometheus-client"} <= components.keys()
-    assert components.keys().isdisjoint({"pytest", "ruff", "uv", "hatchling", "fastapi"})
+    assert components.keys().isdisjoint({"pytest", "ruff", "uv", "hatchling", "fastapi", "jobbergate-devkit"})
     assert all(components[name]["version"] == FOREIGN[name]["version"] for name in components.keys() - OWN)
     assert f"/{file.name}" in (ROOT / ".gitignore").read_text().splitlines()
 

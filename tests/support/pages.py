@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-WRITTEN = sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "reference")
-"""The pages that people write; the others are made from the code."""
+WRITTEN = sorted(
+    path for path in DOCS.rglob("*.md") if not path.read_text().startswith("<!-- Written by `make reference`")
+)
+"""The pages that people write. `make reference` writes the others from the code."""
 
 
 class Block(NamedTuple):

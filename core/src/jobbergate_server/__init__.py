@@ -8,6 +8,7 @@ from importlib.metadata import version
 import lazy_loader
 
 __version__ = version("jobbergate-server")
+"""The version of the server."""
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ += ["__version__"]

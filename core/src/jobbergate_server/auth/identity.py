@@ -10,6 +10,7 @@ from jobbergate_server.storable import is_storable
 
 PERMISSIONS_CLAIM = ("permissions",)
 CLIENT_ID_LENGTH = 255
+"""Characters that a client id may have, as the length of a column."""
 """The maximum characters of a client id."""
 EMAIL_LENGTH = 320
 """The maximum characters of an e-mail address: 64 before the @ and 255 after it (RFC 3696, section 3)."""

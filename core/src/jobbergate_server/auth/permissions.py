@@ -22,7 +22,9 @@ class Access(Enum):
 
 
 PUBLIC = Access.PUBLIC
+"""The `permission` of a route that accepts requests without a token."""
 AUTHENTICATED = Access.AUTHENTICATED
+"""The `permission` of a route that requires a valid token and no permission."""
 
 
 def require_permission(identity: Identity, permission: Permission | Access) -> None:

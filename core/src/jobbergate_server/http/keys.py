@@ -11,7 +11,9 @@ from jobbergate_server.settings import Settings
 
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
+"""`request.app[DATABASE]`: the database."""
 FILES: web.AppKey[Files] = web.AppKey("files", Files)
+"""`request.app[FILES]`: the file store."""
 PROVIDER: web.AppKey[Provider] = web.AppKey("provider", Provider)
 STOPPING: web.AppKey[asyncio.Event] = web.AppKey("stopping", asyncio.Event)
 """Set as soon as the server receives a signal to shut down."""

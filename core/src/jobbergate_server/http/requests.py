@@ -21,10 +21,15 @@ from jobbergate_server.http.fields import NOT_MAPPING, REQUIRED, entries
 from jobbergate_server.http.forms import UNREADABLE_BODY, Upload, read_form
 
 BODY = web.RequestKey("body", dict[str, Any])
+"""`request[BODY]`: the JSON body, loaded by the schema of `json_schema`."""
 QUERY = web.RequestKey("query", dict[str, Any])
+"""`request[QUERY]`: the query, loaded by the schema of `querystring_schema`."""
 PATH = web.RequestKey("path", dict[str, Any])
+"""`request[PATH]`: the parameters of the path, loaded by the schema of `match_info_schema`."""
 FORM = web.RequestKey("form", dict[str, Any])
+"""`request[FORM]`: the form with its files, loaded by the schema of `form_schema`."""
 HEADERS = web.RequestKey("headers", dict[str, Any])
+"""`request[HEADERS]`: the headers, loaded by the schema of `headers_schema`."""
 
 Read = Callable[[web.Request], Awaitable[object]]
 

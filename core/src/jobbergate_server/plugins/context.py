@@ -29,6 +29,7 @@ class HandledRequest:
 Value = TypeVar("Value")
 Configured = TypeVar("Configured", bound=Section, default=Section)
 Statistics = Callable[[], Mapping[str, float]]
+"""The argument `statistics` of the hook `lifespan`: a function that returns numbers by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ PROJECT = "jobbergate"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""The decorator of a function that implements the hook of the same name."""
 
 
 @hookspec

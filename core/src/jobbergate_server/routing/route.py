@@ -13,6 +13,7 @@ from jobbergate_server.auth.permissions import Access, Permission
 from jobbergate_server.http.responses import CONTENT_TYPE
 
 MOUNT = "/jobbergate"
+"""The path below which the server mounts all routes."""
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 METHODS = WRITING | {"GET"}
 BODIES = {"json": CONTENT_TYPE, "form": "multipart/form-data"}

@@ -1,17 +1,18 @@
-"""The reference of all settings, as a TOML file with their defaults.
+"""The settings file: a TOML file with every setting and its default.
 
-`python -m jobbergate_devkit.reference.settings_file` prints it; `make config` writes it to `config/jobbergate.toml`.
+`python -m jobbergate_devkit.reference.settings_file` prints it. `make config` writes it to `config/jobbergate.toml`.
 """
 
-import json
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from inspect import cleandoc
 
 import click
-from pydantic import BaseModel, SecretStr
+import tomlkit
+from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
+from tomlkit import TOMLDocument
+from tomlkit.items import Item, Table
 
 from jobbergate_server import settings
 from jobbergate_server.plugins.discovery import discover
@@ -20,6 +21,7 @@ from jobbergate_server.plugins.registry import Plugins
 from jobbergate_server.settings import Section, Settings, environment_name, subtable
 
 WIDTH = 120
+"""Characters in a line of a comment."""
 HEAD = """
 The settings of Jobbergate Server with their defaults. Settings without a default are commented out.
 
@@ -27,73 +29,70 @@ Pass the file with `--config`. The environment variable above a setting override
 
 Written by `make config` from the settings models of the server and of the installed plugins.
 """
+JSON: TypeAdapter[object] = TypeAdapter(object)
+"""The conversion of a default to what JSON and TOML can express."""
 
 
 def settings_toml(installed: Iterable[Plugin] | None = None) -> str:
-    """Return the reference, with the settings of the plugins of this environment or of ``installed``.
+    """Return the file, with a table for each plugin of this environment, or of ``installed``, that has settings.
 
     Raises:
-        StartError: A plugin failed.
+        StartError: A plugin cannot be imported, or its hook `register_settings` fails.
     """
     plugins = Plugins(discover() if installed is None else installed, settings.Plugins())
-    lines = [*_comment(HEAD)]
+    document = tomlkit.document()
+    _add_comment(document, HEAD)
     for name, field in Settings.model_fields.items():
         if (table := subtable(field)) is not None:
-            lines += _table(table, name)
+            last = _add_table(document, table, name)
     for plugin in plugins.active:
         model: type[Section] | None = plugins.call_one(plugin, "register_settings")
         if model is not None:
-            lines += _table(model, "plugins", plugin.slug)
+            _add_table(last, model, "plugins", plugin.slug)
     plugins.refuse_failures()
-    return "\n".join(lines) + "\n"
+    return document.as_string()
 
 
-def _table(model: type[BaseModel], *path: str) -> Iterator[str]:
-    yield from ("", "")
-    yield from _comment(model.__doc__ or "")
-    yield f"[{'.'.join(path)}]"
+def toml_value(field: FieldInfo) -> Item | None:
+    """Return the default of the setting in TOML, or None if it has no default."""
+    default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
+    if default is None:
+        return None
+    value = JSON.dump_python(default.get_secret_value() if isinstance(default, SecretStr) else default, mode="json")
+    if isinstance(value, dict):
+        inline = tomlkit.inline_table()
+        inline.update(value)
+        return inline
+    item: Item = tomlkit.item(value)
+    return item
+
+
+def _add_table(parent: TOMLDocument | Table, model: type[BaseModel], *path: str) -> Table:
+    parent.add(tomlkit.ws("\n\n"))
+    _add_comment(parent, model.__doc__ or "")
+    table = tomlkit.table()
+    parent.add(path[-1], table)
+    table.trivia.indent = ""  # without the line that tomlkit inserts between a comment and its table
     tables = {name: subtable(field) for name, field in model.model_fields.items()}
     for name, field in model.model_fields.items():
         if tables[name] is None:
-            yield ""
-            yield from _comment(field.description or "")
-            yield f"# {environment_name(*path, name)}"
-            yield _assignment(name, field)
-    for name, table in tables.items():
-        if table is not None:
-            yield from _table(table, *path, name)
+            table.add(tomlkit.nl())
+            _add_comment(table, field.description or "")
+            table.add(tomlkit.comment(environment_name(*path, name)))
+            if (default := toml_value(field)) is None:
+                table.add(tomlkit.comment(f"{name} = …"))
+            else:
+                table.add(name, default)
+    for name, inner in tables.items():
+        if inner is not None:
+            _add_table(table, inner, *path, name)
+    return table
 
 
-def toml_value(field: FieldInfo) -> str | None:
-    """Return the default of the setting in TOML; None if it has no default."""
-    default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
-    return None if default is None else _value(default)
-
-
-def _assignment(name: str, field: FieldInfo) -> str:
-    default = toml_value(field)
-    return f"# {name} = …" if default is None else f"{name} = {default}"
-
-
-def _value(value: object) -> str:
-    """Return the value in TOML.
-
-    >>> _value({"origins": ["https://portal.example.com"], "every": True})
-    '{"origins" = ["https://portal.example.com"], "every" = true}'
-    """
-    if isinstance(value, SecretStr):
-        value = value.get_secret_value()
-    value = to_jsonable_python(value)
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_value(key)} = {_value(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_value(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _comment(text: str) -> Iterator[str]:
+def _add_comment(parent: TOMLDocument | Table, text: str) -> None:
     for paragraph in cleandoc(text).split("\n\n"):
-        yield from (f"# {line}" for line in textwrap.wrap(paragraph, WIDTH - 2, break_on_hyphens=False))
+        for line in textwrap.wrap(paragraph, WIDTH - 2, break_on_hyphens=False):
+            parent.add(tomlkit.comment(line))
 
 
 if __name__ == "__main__":
