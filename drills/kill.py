@@ -17,7 +17,7 @@ from drills.uploads import APPLICATIONS, SCRIPTS, SUBMISSIONS, application_form,
 WRITERS = 2
 """Concurrent writers of applications, and as many of job scripts."""
 LONGEST = 0.5
-"""Seconds that they write at the most until the server is killed."""
+"""Seconds of writes until the kill, at most."""
 CLUSTER = "cluster"
 SEED = 6
 DIGEST_LENGTH = 64
@@ -27,7 +27,7 @@ REJECTED = "REJECTED"
 
 @dataclass
 class Ledger:
-    """What the server has acknowledged: rows by their paths, marks in the files of those that have some, rejections."""
+    """What the server has acknowledged: rows by their paths, the marks in their uploaded files, rejections."""
 
     rows: set[str] = field(default_factory=set)
     marks: dict[str, str] = field(default_factory=dict)
@@ -149,15 +149,15 @@ async def examine(installation: Installation, ledger: Ledger, receiver: Receiver
         print_progress(f"  rejected: {refusal}")
     writes = len(ledger.rows) + len(ledger.marks) + len(ledger.rejections)
     return [
-        Figure("writes that were acknowledged", writes, rounds, at_least=True),
-        Figure("acknowledged writes that are lost", len(lost)),
+        Figure("acknowledged writes", writes, rounds, at_least=True),
+        Figure("lost acknowledged writes", len(lost)),
         Figure("rows without their files", len(broken)),
-        Figure("stored files that are not whole", sum(not it for it in _whole(installation.files))),
-        Figure("answers that are neither good nor lost", len(ledger.refusals)),
+        Figure("incomplete stored files", sum(not it for it in _whole(installation.files))),
+        Figure("responses that are neither 2xx nor lost", len(ledger.refusals)),
         Figure("messages to webhooks and e-mails", receiver.count, rounds, at_least=True),
-        Figure("webhook messages that are lost", len(unsent)),
+        Figure("lost webhook messages", len(unsent)),
         Figure("webhook messages sent again under another id", len(receiver.doubled)),
-        Figure("e-mails that are lost", len(unmailed)),
+        Figure("lost e-mails", len(unmailed)),
     ]
 
 
