@@ -35,6 +35,7 @@ lint: $(INSTALLED)-lint ## Check style, format, spelling, types and dependencies
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
 	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
 	@for folder in core devkit plugins/*; do (cd $$folder && $(CURDIR)/$(BIN)/deptry src) || exit 1; done
 	$(SHIPPED) --no-emit-workspace --no-hashes --no-annotate --no-header --output-file $(VENV)/requirements.txt
 	$(BIN)/python .ci/audit.py $(VENV)/requirements.txt

@@ -14,7 +14,7 @@ from benchmarks.servers import COMMAND, READY, free_port
 from drills.client import Client
 
 OWNER = "owner@example.com"
-RESOURCES = ("applications", "job-scripts", "job-submissions")
+RESOURCES = ("applications", "job-scripts", "job-submissions", "webhooks")
 PERMISSIONS = [f"jobbergate:{resource}:{what}" for resource in RESOURCES for what in ("view", "edit")]
 LOOPBACK = "127.0.0.1"
 PAUSE = 0.02

@@ -47,6 +47,9 @@ ELSEWHERE = {
 }
 """The modules that are tested by what they are for, rather than alone, and where."""
 
+CORE_LINES = 8_100
+"""The most lines of the core. Lower the number after each cut; raise it for no feature that a plugin can have."""
+
 MODULES = {
     str(path.relative_to(CORE).with_suffix(""))
     for path in CORE.rglob("*.py")
@@ -87,4 +90,4 @@ def test_no_module_has_more_than_400_lines() -> None:
 
 def test_the_core_stays_within_its_bounds() -> None:
     lines = [line for path in CORE.rglob("*.py") for line in path.read_text().splitlines()]
-    assert len(lines) <= 7300
+    assert len(lines) <= CORE_LINES

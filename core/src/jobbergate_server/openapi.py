@@ -70,7 +70,7 @@ ERRORS: dict[str, tuple[str, str, dict[str, Any], Any]] = {
     "409": ("Conflict", "The request conflicts with an existing record.", DETAIL_TEXT, "Already in use."),
     "412": (
         "PreconditionFailed",
-        "Precondition failed: the resource does not match `If-Match` or `If-None-Match`.",
+        "Precondition failed: the resource does not match `If-Match`, or matches `If-None-Match`.",
         DETAIL_TEXT,
         "Precondition failed: the resource does not match If-Match.",
     ),

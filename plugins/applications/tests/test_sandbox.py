@@ -6,12 +6,12 @@ import asyncio
 import os
 import re
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from workers import OTHERS, children, rendered, until, until_busy
 
 from jobbergate_applications import sandbox as sandbox_module
 from jobbergate_applications import worker
@@ -19,9 +19,8 @@ from jobbergate_applications.sandbox import JOBS, POOL_SIZE, SANDBOX, Sandbox
 from jobbergate_server import Unprocessable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
-    from conftest import Call
     from jobbergate_devkit.testing import Served
 
 CONFIG = "application_config: {}\njobbergate_config: {default_template: main.j2}\n"
@@ -33,7 +32,6 @@ DEEP = "Limit exceeded: the nesting is too deep."
 SLOW = "{% for a in range(9999) %}{% for b in range(999) %}{% endfor %}{% endfor %}"
 BURN = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 PREFIX = re.compile(r"Error rendering the main file -- .*", re.DOTALL)
-OTHERS: set[int] = set()
 in_the_pool = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -59,12 +57,6 @@ async def sandbox() -> AsyncIterator[Sandbox]:
     await rendered(pool, "")
     yield pool
     await pool.close()
-
-
-async def rendered(sandbox: Sandbox, template: str, **values: object) -> str:
-    sections = {"application_config": values, "jobbergate_config": {"default_template": "main.j2"}}
-    result = await sandbox.run("render", config=CONFIG, overrides=sections, templates={"main.j2": template})
-    return str(result["main"])
 
 
 async def refused(sandbox: Sandbox, operation: str, **arguments: object) -> str:
@@ -226,18 +218,6 @@ async def test_a_process_knows_nothing_of_the_server(sandbox: Sandbox, monkeypat
     assert limits["Max core file size"].split()[:2] == ["0"] * 2
 
 
-def children() -> list[int]:
-    """The workers among the processes that this one has started."""
-    started = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    own = str(worker.__file__).encode()
-    found = []
-    for name in started:
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            if own in Path(f"/proc/{name}/cmdline").read_bytes():
-                found.append(int(name))
-    return [pid for pid in found if pid not in OTHERS]
-
-
 async def test_a_process_is_replaced_after_its_jobs_and_works_until_the_other_is_there(sandbox: Sandbox) -> None:
     (first,) = children()
 
@@ -352,21 +332,6 @@ async def test_a_job_that_nobody_waits_for_any_more_is_ended(sandbox: Sandbox) -
     assert await rendered(sandbox, "x") == "x"
 
 
-async def until_busy(pid: int) -> None:
-    """Wait until the process computes."""
-    before = used_ticks(pid)
-    await until(lambda: used_ticks(pid) >= before + 2)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - nobody tells what another process does
-        await asyncio.sleep(0.01)
-
-
-def used_ticks(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
-
-
 async def test_many_jobs_share_few_processes() -> None:
     pool = Sandbox(2)
     texts = await asyncio.gather(*(rendered(pool, "{{ data.x }}", x=number) for number in range(50)))
@@ -374,50 +339,3 @@ async def test_many_jobs_share_few_processes() -> None:
     assert len(children()) == 2
     await pool.close()
     assert children() == []
-
-
-async def add_application(call: Call, template: str) -> int:
-    _, application = await call("POST", "/jobbergate/applications", json={"application_name": "app"})
-    path = f"/jobbergate/applications/{application['id']}/upload/individually"
-    parts = {"source_file": "", "config_file": CONFIG, "template_files": template}
-    body = "".join(
-        f"--b\r\nContent-Disposition: form-data; name={name}; filename=main.j2\r\n\r\n{text}\r\n"
-        for name, text in parts.items()
-    )
-    headers = {"Content-Type": "multipart/form-data; boundary=b"}
-    assert await call("PATCH", path, data=body + "--b--", headers=headers) == (204, None)
-    return int(application["id"])
-
-
-async def test_an_application_that_is_deleted_while_it_is_rendered_is_not_found(call: Call) -> None:
-    application = await add_application(call, "{% for a in range(99999) %}{% endfor %}" * 40)
-    sent = {"job_script_name": "js", "application_id": application}
-    await until(lambda: len(children()) == POOL_SIZE)
-    before = {pid: used_ticks(pid) for pid in children()}
-    rendering = asyncio.create_task(call("POST", "/jobbergate/job-scripts", json=sent))
-    await until(lambda: any(used_ticks(pid) >= ticks + 2 for pid, ticks in before.items()))
-    for pid in before:
-        os.kill(pid, signal.SIGSTOP)
-    assert (await call("DELETE", f"/jobbergate/applications/{application}"))[0] == 204
-    for pid in before:
-        os.kill(pid, signal.SIGCONT)
-    assert await rendering == (404, {"detail": f"Application with id={application} not found."})
-    assert (await call("GET", "/jobbergate/job-scripts"))[1]["results"] == []
-
-
-async def test_the_server_answers_while_a_hostile_template_burns(call: Call, served: Served) -> None:
-    sent = {"job_script_name": "js", "application_id": await add_application(call, BURN)}
-    burning = [asyncio.create_task(call("POST", "/jobbergate/job-scripts", json=sent)) for _ in range(POOL_SIZE)]
-    for pid in children():
-        await until_busy(pid)
-    client = served.client()
-    for _ in range(5):
-        async with client.get("/jobbergate/health") as response:
-            assert response.status == 204
-    assert (await call("GET", "/jobbergate/applications"))[0] == 200
-    assert not any(job.done() for job in burning)
-    for status, reply in await asyncio.gather(*burning):
-        assert status == 422
-        assert reply["detail"] == CPU
-    assert len(children()) <= POOL_SIZE
-    assert await rendered(served.app[SANDBOX], "x") == "x"

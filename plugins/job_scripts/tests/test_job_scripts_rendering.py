@@ -11,7 +11,7 @@ from aiohttp import FormData
 
 from jobbergate_applications.sandbox import Sandbox
 from jobbergate_applications.storage import Contents
-from jobbergate_job_scripts.rendering import render_script, with_params
+from jobbergate_job_scripts.rendering import render_script
 from jobbergate_server import Unprocessable
 
 if TYPE_CHECKING:
@@ -370,37 +370,11 @@ async def test_a_supporting_file_of_the_same_path_takes_the_place_of_the_main_on
     assert dict(files(reply)) == {"m": "supporting", "x": "supporting", "y": "supporting"}
 
 
-@pytest.mark.parametrize(
-    ("script", "result"),
-    {
-        "after the first line that holds the marker": ("#!a\n#SBATCH 1\n#SBATCH 2\nx", "#!a\n#SBATCH 1\n+#SBATCH 2\nx"),
-        "wherever the marker stands": ("a\necho '#SBATCH'\n#SBATCH 1\n", "a\necho '#SBATCH'\n+#SBATCH 1\n"),
-        "before an open last line": ("#!a\n#SBATCH 1", "#!a\n+#SBATCH 1"),
-        "before an only line": ("#SBATCH 1", "+#SBATCH 1"),
-        "after a closed last line": ("#SBATCH 1\n\n", "#SBATCH 1\n+\n"),
-        "after the shebang": ("#!/bin/bash\necho\n", "#!/bin/bash\n+echo\n"),
-        "after an open shebang": ("#!/bin/bash", "#!/bin/bash\n+"),
-        "at the top": ("echo\n#!x\n", "+echo\n#!x\n"),
-        "at the top of nothing": ("", "+"),
-    }.values(),
-)
-def test_added_lines_stand_where_they_are_read(script: str, result: str) -> None:
-    lines = "#SBATCH -n 1\n#SBATCH --x='a b' # c\n"
-    assert with_params(script, ["-n 1", "--x='a b' # c"]) == result.replace("+", lines)
-    assert with_params(script, []) == script
-
-
 async def test_lines_are_added_to_the_main_file(render: Render) -> None:
     jobbergate, templates = {"default_template": "m.j2"}, {"m.j2": "#!/bin/bash\necho\n"}
     for params, lines in ((None, ""), ([], ""), (["-n 1"], "#SBATCH -n 1\n")):
         text = await main_of(await render(jobbergate, templates, sbatch_params=params))
         assert text == f"#!/bin/bash\n{lines}echo"
-
-
-@pytest.mark.parametrize("param", ["-n 1\n-n 2", "-n 1\r", "\n", "a\r\nb"])
-def test_an_added_line_is_one_line(param: str) -> None:
-    with pytest.raises(Unprocessable, match=r"^sbatch_params: "):
-        with_params("x", ["-c 1", param])
 
 
 async def test_a_script_with_an_added_line_of_two_is_refused(call: Call, app: int) -> None:

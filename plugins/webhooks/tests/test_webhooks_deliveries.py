@@ -95,7 +95,7 @@ async def test_what_is_rolled_back_is_not_delivered(site: Site, receiver: Receiv
     assert (await site.outcome(webhook))["event"] == CREATED
 
 
-async def test_a_delivery_is_stored_before_the_request_is_answered(site: Site, receiver: Receiver) -> None:
+async def test_a_delivery_is_stored_before_it_is_sent(site: Site, receiver: Receiver) -> None:
     webhook = await site.add(receiver.url())
     await site.served.app[COURIER].close()
     await site.happen()

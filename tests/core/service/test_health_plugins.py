@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from jobbergate_server.service.plugin import health
+from jobbergate_server.service import health
 
 if TYPE_CHECKING:
     from conftest import Site

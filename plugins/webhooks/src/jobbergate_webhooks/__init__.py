@@ -77,8 +77,10 @@ async def lifespan(context: PluginContext[Webhooks]) -> AsyncIterator[Mapping[we
 @hookimpl
 async def on_event(event: Event, context: PluginContext[Webhooks]) -> None:
     """Store the deliveries of the event, and wake the task that sends them."""
-    if await messages.store(event):
-        context[COURIER].wake()
+    courier = context[COURIER]
+    async with courier.storing:
+        if await messages.store(event):
+            courier.wake()
 
 
 @hookimpl

@@ -42,6 +42,8 @@ class Courier:
         self._poll_seconds = min([POLL_SECONDS, *settings.retry_after])
         self._wake = asyncio.Event()
         self._closing = False
+        self.storing = asyncio.Lock()
+        """Held while deliveries are stored, so that they keep the order of their events."""
         self._sending: dict[asyncio.Task[None], int] = {}
         self.task = asyncio.create_task(self._run())
 

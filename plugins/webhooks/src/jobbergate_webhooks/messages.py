@@ -33,7 +33,6 @@ async def store(event: Event) -> bool:
     owner, moment = event.data.get("owner_email"), event.created_at
     if not owner or moment is None or not any(_wants(it, event, moment) for it in await subscribers(owner)):
         return False
-    message_id = f"msg_{sha256(f'{event.id} {moment.isoformat()}'.encode()).hexdigest()[:32]}"
     timestamp = moment.isoformat().replace("+00:00", "Z")
     payload = json.dumps({"type": event.name, "timestamp": timestamp, "data": event.data}, separators=(",", ":"))
     async with transaction():
@@ -43,7 +42,7 @@ async def store(event: Event) -> bool:
                 created_at=now,
                 updated_at=now,
                 webhook_id=webhook.id,
-                message_id=message_id,
+                message_id=_message_id(event, moment, webhook),
                 event=event.name,
                 payload=payload,
                 next_attempt_at=now,
@@ -53,6 +52,10 @@ async def store(event: Event) -> bool:
         ]
         await Delivery.bulk_create(deliveries, ignore_conflicts=True)
     return True
+
+
+def _message_id(event: Event, moment: datetime, webhook: Webhook) -> str:
+    return f"msg_{sha256(f'{event.id} {moment.isoformat()} {webhook.id}'.encode()).hexdigest()[:32]}"
 
 
 def _wants(webhook: Webhook, event: Event, moment: datetime) -> bool:
