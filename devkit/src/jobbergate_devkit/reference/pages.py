@@ -13,14 +13,13 @@ from pydantic import BaseModel
 
 import jobbergate_server
 from jobbergate_devkit.reference.settings_file import toml_value
-from jobbergate_server import errors
+from jobbergate_server import MOUNT, errors
 from jobbergate_server.auth.permissions import Access, Permission
 from jobbergate_server.openapi import ERRORS, PROBLEM
 from jobbergate_server.plugins.contribution import Contribution
 from jobbergate_server.plugins.contributions import collect
 from jobbergate_server.plugins.discovery import discover
 from jobbergate_server.plugins.registry import Plugins
-from jobbergate_server.routing.route import MOUNT
 from jobbergate_server.settings import Settings, environment_name, subtable
 
 MADE = "<!-- Written by `make reference` from the code. Do not edit. -->"
