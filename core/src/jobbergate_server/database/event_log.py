@@ -122,9 +122,13 @@ async def cursor(slug: str) -> Position:
     return Position(row.transaction_id, row.event_id)
 
 
-async def save_cursor(slug: str, position: Position) -> None:
-    """Save the position of the plugin ``slug``."""
-    await EventCursor.filter(slug=slug).update(transaction_id=position.transaction_id, event_id=position.id)
+async def save_cursor(fetch: Fetch, slug: str, position: Position, *, is_sqlite: bool) -> None:
+    """Store the position of the plugin ``slug``; a leader that has lost its lock fails."""
+    places = ("?", "?", "?") if is_sqlite else ("$1", "$2", "$3")
+    await fetch(
+        "UPDATE event_cursors SET transaction_id = {}, event_id = {} WHERE slug = {}".format(*places),  # noqa: S608 - of placeholders
+        (*position, slug),
+    )
 
 
 async def create_cursors(slugs: Iterable[str], position: Position) -> None:

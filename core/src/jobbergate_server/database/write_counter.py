@@ -5,6 +5,10 @@ from typing import Any
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 
+UNLISTED = ("SELECT", "UPDATE event_cursors")
+"""The beginnings of statements that change no list."""
+
+
 class WriteCounter(BaseDBAsyncClient):
     """A client of a database with a number that changes when a write of this process becomes visible.
 
@@ -32,7 +36,7 @@ class WriteCounter(BaseDBAsyncClient):
         try:
             return await super().execute_query(query, values)
         finally:
-            if not query.startswith("SELECT"):
+            if not query.startswith(UNLISTED):
                 self.writes += 1
 
     async def execute_script(self, query: str) -> None:

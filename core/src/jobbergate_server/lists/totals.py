@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections import OrderedDict
 from typing import NamedTuple
 
 from aiohttp import web
+from cachetools import LRUCache
 
 from jobbergate_server.database.connection import Database
 from jobbergate_server.database.prepared import Statement
@@ -30,7 +30,7 @@ class Totals:
     def __init__(self, database: Database, max_age: float) -> None:
         self._database = database
         self._max_age = max_age
-        self._totals: OrderedDict[Statement, _Total] = OrderedDict()
+        self._totals: LRUCache[Statement, _Total] = LRUCache(CACHED_TOTALS)
 
     @property
     def are_shared(self) -> bool:
@@ -45,9 +45,6 @@ class Totals:
         if known is None or not self._is_fresh(known):
             known = _Total(asyncio.create_task(self._count(statement)), time.monotonic(), self._database.writes)
             self._totals[statement] = known
-            self._totals.move_to_end(statement)
-            if len(self._totals) > CACHED_TOTALS:
-                self._totals.popitem(last=False)
         # A client that disconnects must not cancel the count for the requests that share it.
         return known.task.result() if known.task.done() else await asyncio.shield(known.task)
 

@@ -129,7 +129,7 @@ class Dispatcher:
                 try:
                     handled = await self._react(reader, entries)
                     position, entries = entries[handled - 1].position, entries[handled:]
-                    await event_log.save_cursor(reader.slug, position)
+                    await event_log.save_cursor(fetch, reader.slug, position, is_sqlite=self._database.is_sqlite)
                 finally:
                     reader.idle.set()
             if len(batch) == BATCH:
