@@ -4,7 +4,6 @@ from typing import Any
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 
-
 UNLISTED = ("SELECT", "UPDATE event_cursors")
 """The beginnings of statements that change no list."""
 
