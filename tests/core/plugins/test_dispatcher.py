@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 HERALD = "/jobbergate/herald"
 PATIENCE = 60
 """Seconds that a loaded machine may take for what takes a moment."""
+UNAVAILABLE = Unavailable("The mail server is unavailable.")
 
 
 class Clerk:
@@ -45,22 +46,59 @@ class Clerk:
         self.ended: list[str] = []
         self.busy = asyncio.Event()
         self.released = asyncio.Event()
-        self.refusals = 0
+        self.refusals: list[Exception] = []
+        """What the next calls of the hook raise."""
+        self.failures: list[BaseException] = []
+        """What the next reactions raise once they are released."""
+        self.is_stubborn = False
+        """Whether a cancelled reaction reports that something is unavailable."""
 
     @hookimpl
-    async def on_event(self, event: Event) -> None:
+    def on_event(self, event: Event) -> Awaitable[None]:
+        """Return the reaction."""
+        if self.refusals:
+            raise self.refusals.pop()
+        return self.react(event)
+
+    async def react(self, event: Event) -> None:
         """Wait until released."""
         self.current += 1
         self.most = max(self.most, self.current)
         self.busy.set()
         try:
             await self.released.wait()
-            if self.refusals:
-                self.refusals -= 1
-                raise Unavailable("The mail server is unavailable.")
+            if self.failures:
+                raise self.failures.pop()
             self.ended.append(event.data["text"])
+        except asyncio.CancelledError:
+            if self.is_stubborn:
+                raise UNAVAILABLE from None
+            raise
         finally:
             self.current -= 1
+
+
+class Apprentice:
+    """A plugin that starts only when it is well."""
+
+    __name__ = "apprentice"
+
+    def __init__(self) -> None:
+        self.is_well = True
+        self.heard: list[str] = []
+
+    @hookimpl
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Fail unless well."""
+        if not self.is_well:
+            raise RuntimeError("The apprentice is ill.")
+        yield
+
+    @hookimpl
+    def on_event(self, event: Event) -> None:
+        """Note the event."""
+        self.heard.append(event.data["text"])
 
 
 @hookimpl
@@ -283,14 +321,61 @@ async def test_a_plugin_waits_in_a_few_reactions_at_a_time_and_reacts_to_all_in_
     assert office.clerk.most == CONCURRENT
 
 
-async def test_a_reaction_that_needs_something_unavailable_is_repeated(office: Office, logs: list[EventDict]) -> None:
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_a_reaction_that_needs_something_unavailable_is_repeated(
+    office: Office, logs: list[EventDict], *, is_plain: bool
+) -> None:
     office.clerk.released.set()
-    office.clerk.refusals = 1
+    if is_plain:
+        office.clerk.refusals = [UNAVAILABLE]
+    else:
+        office.clerk.failures = [UNAVAILABLE]
     async with office.dispatching():
         await office.commit("something")
         await all_read(office.database)
     assert office.clerk.ended == ["something"]
     assert [log["event"] for log in logs] == ["event handled later"]
+
+
+async def test_a_reaction_that_waits_for_a_cancelled_task_stops_no_other(office: Office, logs: list[EventDict]) -> None:
+    office.clerk.released.set()
+    office.clerk.failures = [asyncio.CancelledError()]
+    async with office.dispatching():
+        await office.commit("one")
+        await all_read(office.database)
+        await office.commit("two")
+        await all_read(office.database)
+    assert office.clerk.ended == ["two"]
+    assert [log["event"] for log in logs] == ["event not handled"]
+
+
+async def test_a_reaction_that_reports_its_cancellation_as_unavailable_does_not_delay_the_shutdown(
+    office: Office, logs: list[EventDict]
+) -> None:
+    office.clerk.is_stubborn = True
+    async with asyncio.timeout(PATIENCE), office.dispatching(close_seconds=0):
+        await office.commit("something")
+        await office.clerk.busy.wait()
+    assert [log["event"] for log in logs] == ["event interrupted"]
+    office.clerk.released.set()
+    async with office.dispatching():
+        await all_read(office.database)
+    assert office.clerk.ended == ["something"]
+
+
+async def test_the_events_of_a_plugin_that_fails_to_start_wait_for_it(
+    make_app: MakeApp, notebook: list[Plugin]
+) -> None:
+    apprentice = Apprentice()
+    herald = Plugin("herald", "notebook.herald", "notebook", "1.0")
+    for text, is_well in (("one", True), ("two", False), ("three", True)):
+        apprentice.is_well = is_well
+        plugin = Plugin("apprentice", cast("ModuleType", apprentice), "apprentice", "1.0")
+        served = await make_app(plugins=[*notebook, herald, plugin], settings={"plugins": {"optional": ["apprentice"]}})
+        assert (await served.client().post(HERALD, params={"text": text})).status == 200
+        await served.reactions()
+        await served.close()
+    assert apprentice.heard == ["one", "two", "three"]
 
 
 async def test_old_events_are_deleted(office: Office) -> None:
