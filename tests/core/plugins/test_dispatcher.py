@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
+from tortoise.expressions import F
 
 from jobbergate_server import Event, Unavailable, emit, hookimpl
 from jobbergate_server.database.models import EventCursor, EventRecord
@@ -319,6 +320,27 @@ async def test_a_plugin_waits_in_a_few_reactions_at_a_time_and_reacts_to_all_in_
         await all_read(office.database)
     assert office.clerk.ended == texts
     assert office.clerk.most == CONCURRENT
+
+
+async def test_a_database_that_was_restored_on_another_server_loses_and_repeats_no_event(office: Office) -> None:
+    office.clerk.released.set()
+    async with office.dispatching():
+        await office.commit("read")
+        await all_read(office.database)
+    async with office.database.connected():
+        await office.commit("unread")
+        with office.database.bound():
+            if not office.database.is_sqlite:  # where the ids of transactions count
+                for table in (EventRecord, EventCursor):
+                    await table.all().update(transaction_id=F("transaction_id") + 1_000_000_000)
+        await office.commit("new")
+    for _ in range(2):
+        async with office.dispatching():
+            async with asyncio.timeout(PATIENCE):
+                while len(office.clerk.ended) < 3:  # noqa: ASYNC110 - the dispatcher calls the clerk
+                    await asyncio.sleep(0.01)
+            await all_read(office.database)
+    assert office.clerk.ended == ["read", "unread", "new"]
 
 
 @pytest.mark.parametrize("is_plain", [True, False])
