@@ -111,13 +111,6 @@ def create_app(
             await _require_schema(app)  # before the statement timeout: a migration may take longer
             await stack.enter_async_context(_in_background(database.limit_statements()))
             await stack.enter_async_context(_in_background(purge_regularly(database)))
-            dispatcher = Dispatcher(
-                plugins,
-                contributions,
-                database,
-                keep=timedelta(days=settings.events.keep_days),
-                close_seconds=REACTION_SECONDS,
-            )
             for contribution in contributions:
                 if plugins.implements(contribution.plugin, "lifespan"):
                     statistics = partial(_statistics, database, verifier)
@@ -125,6 +118,14 @@ def create_app(
             if before_mount:
                 await before_mount(app)
             _mount(app)
+            # After the plugins that failed to start were left out: their events wait for them.
+            dispatcher = Dispatcher(
+                plugins,
+                contributions,
+                database,
+                keep=timedelta(days=settings.events.keep_days),
+                close_seconds=REACTION_SECONDS,
+            )
             await stack.enter_async_context(dispatcher.running())
             yield
 

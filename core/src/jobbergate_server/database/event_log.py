@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import asyncpg
 from tortoise.backends.base.client import BaseDBAsyncClient
 
 from jobbergate_server.database.models import EventCursor, EventRecord
@@ -35,6 +36,19 @@ TRANSACTION_ID = "pg_current_xact_id()::text::bigint"
 SETTLED = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 """The first transaction that may still be running."""
 LAST_ID = 2**63 - 1
+IS_FOREIGN = """
+SELECT greatest((SELECT max(transaction_id) FROM events), (SELECT max(transaction_id) FROM event_cursors))
+>= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+"""
+"""Whether an event or a cursor has the id of a transaction that this PostgreSQL server has not begun yet."""
+RENUMBER = """
+UPDATE event_cursors AS it SET transaction_id = 0, event_id = coalesce(
+    (SELECT min(id) - 1 FROM events WHERE (transaction_id, id) > (it.transaction_id, it.event_id)),
+    (SELECT max(id) FROM events),
+    0
+);
+UPDATE events SET transaction_id = 0;
+"""
 PURGE_BATCH_ROWS = 10_000
 """Rows that one statement of `purge_events` deletes."""
 
@@ -107,6 +121,20 @@ async def read(fetch: Fetch, after: Position, limit: int, *, is_sqlite: bool) ->
         (*after, limit),
     )
     return [Entry(_event(row), Position(row["transaction_id"], row["id"])) for row in rows]
+
+
+async def renumber_restored(connection: asyncpg.Connection) -> bool:
+    """Order the events by their ids alone if they were restored from another PostgreSQL server; return whether so.
+
+    The ids of that server's transactions may be ahead, so that readers would skip events for a long time. Only a
+    leader may call this. A plugin may get events again that committed late on the other server.
+    """
+    if not await connection.fetchval(IS_FOREIGN):
+        return False
+    # One snapshot: an event that is committed meanwhile keeps its transaction, and follows all others.
+    async with connection.transaction(isolation="repeatable_read"):
+        await connection.execute(RENUMBER)
+    return True
 
 
 async def end(fetch: Fetch, *, is_sqlite: bool) -> Position:

@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import structlog
 
 from jobbergate_server import settings
 from jobbergate_server.database.connection import Database
-from jobbergate_server.database.event_log import Fetch
+from jobbergate_server.database.event_log import Fetch, renumber_restored
 
 ADVISORY_LOCK = 7_310_236
 """The key of PostgreSQL's advisory lock; any number that all versions of this server share."""
@@ -29,6 +30,8 @@ TIMEOUT_SECONDS = 5.0
 """The time that the leader waits for PostgreSQL before it resigns."""
 KEEPALIVE = {"tcp_keepalives_idle": "4", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
 """TCP keepalives: PostgreSQL detects a disconnected leader within 10 s (manual, section 20.3.2)."""
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -64,6 +67,8 @@ async def _leading_postgresql(database: Database) -> AsyncIterator[Fetch]:
         return rows
 
     try:
+        if await renumber_restored(connection):
+            log.warning("events renumbered", reason="the database was restored from another PostgreSQL server")
         yield fetch
     finally:
         connection.terminate()

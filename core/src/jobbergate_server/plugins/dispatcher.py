@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import structlog
 
@@ -121,7 +122,7 @@ class Dispatcher:
     async def _follow(self, reader: _Reader, fetch: Fetch) -> None:
         """Pass the plugin all events after its cursor, and then new events."""
         position = await event_log.cursor(reader.slug)
-        while True:
+        while not self._is_closing:
             reader.wake.clear()
             batch = entries = await event_log.read(fetch, position, BATCH, is_sqlite=self._database.is_sqlite)
             while entries and not self._is_closing:
@@ -153,11 +154,11 @@ class Dispatcher:
     def _start(self, reader: _Reader, event: Event) -> list[Awaitable[None]]:
         """Call the plugin, and return its reactions that wait."""
         contribution = reader.contribution
-        if not contribution.is_active:
-            return []
         with structlog.contextvars.bound_contextvars(request_id=event.origin.request_id):
             try:
                 return self._plugins.run(contribution.plugin, "on_event", event=event, context=contribution.context)
+            except Unavailable as error:
+                return [_fail(error)]
             except Exception:
                 log.exception("event not handled", plugin=reader.slug, event_name=event.name, event_id=event.id)
                 return []
@@ -168,14 +169,15 @@ class Dispatcher:
             while reactions:
                 try:
                     await asyncio.gather(*reactions)
-                except Unavailable as error:
+                except (Exception, asyncio.CancelledError) as error:
+                    # A reaction may turn its cancellation into another error, or wait for a task that is cancelled.
+                    if cast("asyncio.Task[None]", asyncio.current_task()).cancelling():
+                        log.warning("event interrupted", plugin=reader.slug, event_name=event.name, event_id=event.id)
+                        raise asyncio.CancelledError from error
+                    if not isinstance(error, Unavailable):
+                        log.exception("event not handled", plugin=reader.slug, event_name=event.name, event_id=event.id)
+                        return
                     log.warning("event will be retried", plugin=reader.slug, event_name=event.name, reason=error.detail)
-                except asyncio.CancelledError:
-                    log.warning("event interrupted", plugin=reader.slug, event_name=event.name, event_id=event.id)
-                    raise
-                except Exception:
-                    log.exception("event not handled", plugin=reader.slug, event_name=event.name, event_id=event.id)
-                    return
                 else:
                     return
                 await asyncio.sleep(RETRY_SECONDS)
@@ -188,3 +190,7 @@ class Dispatcher:
             if deleted:
                 log.info("old events deleted", events=deleted)
             await asyncio.sleep(PURGE_SECONDS)
+
+
+async def _fail(error: Unavailable) -> None:
+    raise error
