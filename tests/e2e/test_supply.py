@@ -160,7 +160,7 @@ async def test_an_audit_is_left_out_where_nobody_answers(tmp_path: Path, path: s
         url = str(server.make_url(path)) if path == "/" else f"http://127.0.0.1:{unused_port()}{path}"
         assert await audited(tmp_path, url) == (
             0,
-            "The dependencies are not audited: the vulnerability service of pip-audit does not answer.\n",
+            "The dependencies are not audited: the vulnerability service of pip-audit does not respond.\n",
         )
 
 
