@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                 ('tables', fields.JSONField()),
                 ('permissions', fields.JSONField()),
             ],
-            options={'table': 'installed_plugins', 'app': 'service', 'pk_attr': 'slug', 'table_description': 'A plugin that has or had tables in this database, and what belongs to it.'},
+            options={'table': 'installed_plugins', 'app': 'service', 'pk_attr': 'slug', 'table_description': 'A plugin with tables in this database, and its tables and permissions.'},
             bases=['Model'],
         ),
     ]

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('headers', fields.JSONField()),
                 ('body', fields.BinaryField()),
             ],
-            options={'table': 'idempotency_keys', 'app': 'service', 'pk_attr': 'id', 'table_description': 'A key of a caller, the request that it was used for, and the answer to that.'},
+            options={'table': 'idempotency_keys', 'app': 'service', 'pk_attr': 'id', 'table_description': 'A key of a caller, the fingerprint of its request, and the response.'},
             bases=['Model'],
         ),
     ]

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
                 ('transaction_id', fields.BigIntField()),
                 ('event_id', fields.BigIntField()),
             ],
-            options={'table': 'event_cursors', 'app': 'service', 'pk_attr': 'slug', 'table_description': 'How far a plugin has read the events.'},
+            options={'table': 'event_cursors', 'app': 'service', 'pk_attr': 'slug', 'table_description': 'The position of a plugin in the events.'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 ('request_id', fields.TextField(null=True, unique=False)),
                 ('data', fields.JSONField(encoder=JSON_DUMPS, decoder=loads)),
             ],
-            options={'table': 'events', 'app': 'service', 'indexes': [Index(fields=['transaction_id', 'id'])], 'pk_attr': 'id', 'table_description': 'An event that was committed: what happened, to which subject, and who caused it.'},
+            options={'table': 'events', 'app': 'service', 'indexes': [Index(fields=['transaction_id', 'id'])], 'pk_attr': 'id', 'table_description': 'A committed event: its type, its subject, and its actor.'},
             bases=['Model'],
         ),
     ]
