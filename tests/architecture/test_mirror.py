@@ -47,7 +47,7 @@ ELSEWHERE = {
 }
 """The modules that are tested by what they are for, rather than alone, and where."""
 
-CORE_LINES = 8_100
+CORE_LINES = 8_150
 """The most lines of the core. Lower the number after each cut; raise it for no feature that a plugin can have."""
 
 MODULES = {
