@@ -138,8 +138,9 @@ async def test_what_looks_for_work_again_and_again_says_in_a_line_that_the_datab
 
 
 @pytest.mark.database("postgresql")
-async def test_a_statement_that_takes_too_long_holds_nobody_up(client: Client, way: Line) -> None:
+async def test_a_statement_that_takes_too_long_holds_nobody_up(served: Served, client: Client, way: Line) -> None:
     assert (await added(client))[0] == 201
+    await served.reactions()  # which need connections, too
     slow = {"detail": "The database did not respond in time. Retry the request."}
     async with way.stalled():
         async with client.put(f"{SCRIPTS}/1", json={"job_script_name": "b"}) as response:

@@ -73,13 +73,13 @@ def test_whichever_worker_is_asked_answers_for_all(variables: dict[str, str], tm
             ) == (before + 6)
             assert len(found.series("python_info")) == 1
             assert not found.series("process_cpu_seconds_total")
-        server.wait_for(lambda: scrape().value("jobbergate_database_connections") == 2)
+        server.wait_for(lambda: scrape().value("jobbergate_database_connections") >= 2)
 
         os.kill(first, signal.SIGKILL)
         server.wait_for(lambda: first not in server.workers and len(server.workers) == 2)
         server.wait_for(lambda: all(shares(worker) for worker in server.workers))
         server.wait_for(lambda: not shares(first))
-        server.wait_for(lambda: scrape().value("jobbergate_database_connections") == 2)
+        server.wait_for(lambda: scrape().value("jobbergate_database_connections") >= 2)
         assert scrape().value("jobbergate_http_requests_total", **HEALTH) == before + 6
 
         assert server.stop() == 0
