@@ -104,7 +104,7 @@ class Site:
         version: str = "1.0",
         requires: tuple[str, ...] = (),
     ) -> str:
-        """Add the distribution ``name``, `site-<slug>` unless it is told, and return the name of its module."""
+        """Add the distribution ``name``, `site-<slug>` by default, and return the name of its module."""
         name = name or f"site-{slug}"
         module = name.replace("-", "_")
         (self.folder / f"{module}.py").write_text(f'"""The plugin {slug}."""\n' + dedent(source))
@@ -134,7 +134,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 @pytest.fixture
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Without settings of whoever runs the tests; a test sets its own."""
+    """Remove the settings of the environment; a test sets its own."""
     for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
         monkeypatch.delenv(name)
     return monkeypatch

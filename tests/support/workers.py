@@ -45,7 +45,7 @@ async def until_busy(pid: int) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - nobody tells what another process does
+    while not condition():  # noqa: ASYNC110 - another process makes it true
         await asyncio.sleep(0.01)
 
 

@@ -118,7 +118,7 @@ def create_app(
             if before_mount:
                 await before_mount(app)
             _mount(app)
-            # After the plugins that failed to start were left out: their events wait for them.
+            # After failed plugins are removed: their events wait for the start at which they succeed.
             dispatcher = Dispatcher(
                 plugins,
                 contributions,

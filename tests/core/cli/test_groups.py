@@ -14,6 +14,7 @@ from jobbergate_server.plugins.discovery import discover
 
 if TYPE_CHECKING:
     from conftest import Site
+    from jobbergate_devkit.testing import MakeApp
 
 AUDIT = Path(__file__).with_name("audit.txt")
 BUNDLED = {
@@ -29,7 +30,7 @@ BUNDLED = {
 COMMANDS = """
 import click
 from jobbergate_applications.models import Application
-from jobbergate_server import hookimpl, transaction
+from jobbergate_server import Event, emit, hookimpl, transaction
 from jobbergate_server import transaction_time
 
 @click.command()
@@ -44,7 +45,8 @@ async def add_application(name):
     '''Add an application.'''
     moments = {"created_at": transaction_time(), "updated_at": transaction_time()}
     async with transaction():
-        await Application.create(application_name=name, application_owner_email="owner@example.com", **moments)
+        row = await Application.create(application_name=name, application_owner_email="owner@example.com", **moments)
+        emit(Event("application.created", {"id": row.id, "owner_email": "owner@example.com"}))
     click.echo(f"There are {await Application.all().count()}.")
 
 @hookimpl
@@ -79,6 +81,17 @@ def test_a_command_that_is_a_coroutine_has_the_database_at_hand(
 ) -> None:
     variables["JOBBERGATE_DATABASE__URL"] = database_url
     assert printed(tmp_path, "alpha", "add-application", "One", **variables) == "There are 1.\n"
+
+
+async def test_an_event_of_a_command_is_in_the_audit_log(
+    make_app: MakeApp, tmp_path: Path, database_url: str, variables: dict[str, str]
+) -> None:
+    variables["JOBBERGATE_DATABASE__URL"] = database_url
+    assert printed(tmp_path, "alpha", "add-application", "One", **variables) == "There are 1.\n"
+    api = (await make_app(plugins=["audit-log"])).client_as()
+    (entry,) = (await (await api.get("/jobbergate/audit-log")).json())["results"]
+    assert (entry["event"], entry["resource_id"]) == ("application.created", "1")
+    assert (entry["subject"], entry["email"], entry["client_id"]) == (None, None, None)
 
 
 def test_a_command_needs_a_current_schema(tmp_path: Path, variables: dict[str, str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from tortoise import Model
 from tortoise.backends.base.client import BaseDBAsyncClient
-from tortoise.context import _current_context
 from tortoise.expressions import Q
 from tortoise.fields.relational import ManyToManyFieldInstance
 from tortoise.migrations.executor import MigrationExecutor
@@ -19,7 +18,6 @@ PRIVATE = {
     "_schema_editor": MigrationExecutor,
     "_choose_db_if_not_chosen": QuerySet,
     "_make_query": QuerySet,
-    "set": _current_context,
 }
 
 

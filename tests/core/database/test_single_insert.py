@@ -32,7 +32,7 @@ class Recorder:
 
 @pytest.fixture
 def start(make_app: MakeApp, notebook: list[Plugin]) -> Callable[..., Any]:
-    """Serve the notebook and its herald with the plugin that is told."""
+    """Serve the notebook and its herald with a plugin."""
 
     async def start(recorder: object | None = None) -> Client:
         plugins = [*notebook, Plugin("herald", "notebook.herald", "notebook", "1.0")]
@@ -54,7 +54,7 @@ async def notes(client: Client) -> list[str]:
     return [text for text in texts if not text.startswith("heard")]
 
 
-@pytest.mark.parametrize("columns", [{"kind": "letter"}, {}], ids=["told", "of the database"])
+@pytest.mark.parametrize("columns", [{"kind": "letter"}, {}], ids=["given", "of the database"])
 async def test_it_is_there_when_it_is_answered(start: Callable[..., Any], columns: dict[str, str]) -> None:
     client = await start()
     status, note = await returned(client, text="news", **columns)

@@ -124,6 +124,24 @@ def test_wrong_settings_of_all_plugins_are_told_together(site: Site) -> None:
     ]
 
 
+def test_every_function_that_implements_a_hook_is_called_in_the_order_of_the_code(site: Site) -> None:
+    site.install(
+        "alpha",
+        """
+        from jobbergate_server import Permission, hookimpl
+
+        @hookimpl(specname="register_permissions")
+        def to_view():
+            return [Permission("alpha:view", "View.")]
+
+        @hookimpl
+        def register_permissions():
+            return [Permission("alpha:edit", "Edit.")]
+        """,
+    )
+    assert [permission.name for permission in brought("alpha").permissions] == ["alpha:view", "alpha:edit"]
+
+
 def test_the_settings_of_a_disabled_plugin_may_stay(site: Site) -> None:
     site.install("acme-licences", LICENCES)
     collected(plugins={"disabled": ["acme-licences"], "acme_licences": {"seats": "many"}})

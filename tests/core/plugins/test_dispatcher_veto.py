@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 from tortoise.backends.base.client import TransactionalDBClient
 
-from jobbergate_server import DATABASE, Event, emit, hookimpl
+from jobbergate_server import DATABASE, Conflict, Event, emit, hookimpl
 from jobbergate_server.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Recorder:
         await client.execute_query(f"INSERT INTO notes (text) VALUES ('recorded {text}: {row['n']}')")  # noqa: S608 - likewise
         if text == "bad":
             raise RuntimeError("The book is full.")
+        if text == "vetoed":
+            raise Conflict("The book is closed.")
         if text == "chain":
             emit(Event("herald.told", {"text": "link"}))
 
@@ -76,6 +78,12 @@ async def test_a_failure_undoes_the_request_which_is_answered_with_500(client: C
     assert recorder.told == ["bad"]
     assert await notes(client) == []
     assert [log["log_level"] for log in logs if log["log_level"] == "error"] == ["error"]
+
+
+async def test_an_api_error_undoes_the_request_and_becomes_its_response(client: Client) -> None:
+    response = await client.post(HERALD, params={"text": "vetoed"})
+    assert (response.status, await response.json()) == (409, {"detail": "The book is closed."})
+    assert await notes(client) == []
 
 
 @pytest.mark.parametrize(("path", "status"), [("/raise", 409), ("", 400)])

@@ -88,6 +88,10 @@ WRONG = {
     HOOK.format("register_events()", "['alpha.told']"): (
         "register_events: TypeError: 'alpha.told' is not an EventType ({file}:5)"
     ),
+    "@hookimpl\ndef register_settings(): return Section\n"
+    "@hookimpl(specname='register_settings')\ndef more_settings(): return Section": (
+        "register_settings: TypeError: the plugin implements the hook twice; keep one implementation ({file}:5)"
+    ),
     HOOK.format("register_routes()", "5"): "register_routes: TypeError: 5 is not a list of Routes ({file}:5)",
     "@hookimpl(wrapper=True)\ndef on_event(event):\n    yield\n": (
         "import: on_event is a wrapper, but the server calls hooks of one plugin at a time ({file}:5)"

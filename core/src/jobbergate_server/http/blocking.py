@@ -11,13 +11,13 @@ BLOCKING_SECONDS = 0.5
 Result = TypeVar("Result")
 
 
-def watched(work: Coroutine[Any, Any, Result], tell: Callable[[float], None]) -> Awaitable[Result]:
-    """Return ``work`` with a call of ``tell`` for each `BLOCKING_SECONDS` or more without an await."""
-    return cast("Awaitable[Result]", _steps(work, tell))
+def watched(work: Coroutine[Any, Any, Result], report: Callable[[float], None]) -> Awaitable[Result]:
+    """Return ``work`` with a call of ``report`` for each `BLOCKING_SECONDS` or more without an await."""
+    return cast("Awaitable[Result]", _steps(work, report))
 
 
 @coroutine
-def _steps(work: Coroutine[Any, Any, Result], tell: Callable[[float], None]) -> Generator[Any, Any, Result]:
+def _steps(work: Coroutine[Any, Any, Result], report: Callable[[float], None]) -> Generator[Any, Any, Result]:
     error: BaseException | None = None
     try:
         while True:
@@ -28,7 +28,7 @@ def _steps(work: Coroutine[Any, Any, Result], tell: Callable[[float], None]) -> 
                 return cast("Result", end.value)
             finally:
                 if (seconds := time.perf_counter() - begin) >= BLOCKING_SECONDS:
-                    tell(seconds)
+                    report(seconds)
             error = None
             try:
                 yield waited
