@@ -60,5 +60,5 @@ async def test_a_leader_whose_session_ended_fails_with_its_next_query(databases:
             "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
             (),
         )
-        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)):
             await fetch("SELECT 1", ())
